@@ -1,0 +1,187 @@
+"""A search's three artifacts in the Prefect UI: its progress, its leaderboard, its report.
+
+Rule 1: the search never waits for them and never fails by them. What is to be shown is left in a slot, and
+one background task empties the slots, one API call per interval. Rule 2: pictures are drawn in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from uuid import UUID
+
+from prefect.artifacts import Artifact, MarkdownArtifact, ProgressArtifact, TableArtifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.logging import get_logger
+
+from prefect_tune.report.markdown import code, report_markdown
+from prefect_tune.report.progress import Progress
+from prefect_tune.report.tables import leaderboard_rows
+from prefect_tune.report.text import counted, params_text, progress_text, score_text, seconds_text
+from prefect_tune.results import SearchResult
+
+_INTERVAL = 2.0  # seconds between two calls while the search runs
+_PATIENCE = 30.0  # seconds that the end of a search waits for an API that does not answer
+# One thread for all drawing: matplotlib keeps its loaded fonts per thread.
+_PEN = ThreadPoolExecutor(1, thread_name_prefix="prefect-tune-report")
+
+
+def artifact_key(name: str, kind: str) -> str:
+    """`<name>-<kind>` in lower-case letters, digits and dashes, as artifact keys must be.
+
+    >>> artifact_key("Prévision (Q3)", "report")
+    'prevision-q3-report'
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return f"{re.sub('[^a-z0-9]+', '-', plain).strip('-')[:80].rstrip('-') or 'search'}-{kind}"
+
+
+class SearchArtifacts:
+    """The artifacts of one search; for use inside one run of an async flow.
+
+    Each is created on first use and renewed in place, so that one search leaves one version of each. A call
+    that fails is logged, once.
+
+    Args:
+        interval: least number of seconds between two API calls while the search runs.
+    """
+
+    def __init__(self, *, interval: float = _INTERVAL) -> None:
+        self._interval = interval
+        self._name = "search"
+        self._ids: dict[str, UUID] = {}
+        self._waiting: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._sender: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._complained = False
+        self._page = ""
+
+    @staticmethod
+    def prepare() -> None:
+        """Loads what drawing needs in a background thread, so that the report does not wait for it."""
+        _warm_once()
+
+    async def start(self, name: str) -> None:
+        """Announces the search; the progress artifact appears soon after."""
+        self._name = name
+        self.prepare()
+        await self.update(Progress(name=name))
+
+    async def update(self, progress: Progress) -> None:
+        """Leaves `progress` to be shown and returns at once; only the latest one counts."""
+        self._put("progress", partial(self._show_progress, progress))
+
+    async def publish(self, result: SearchResult) -> None:
+        """Leaves a partial result to be shown and returns at once; without pictures, to spare the driver."""
+        self._put("leaderboard", partial(self._show_leaderboard, result))
+        self._put("report", partial(self._show_report, result, figures=False))
+
+    async def finish(self, result: SearchResult) -> str:
+        """The report as Markdown, once all three artifacts are in their final state; empty if that failed."""
+        self._waiting.clear()
+        self._closing.set()
+        jobs = (
+            partial(self._show_end, result),
+            partial(self._show_leaderboard, result),
+            partial(self._show_report, result, figures=True),
+        )
+        await self._guarded(partial(self._close, jobs))
+        return self._page
+
+    async def _close(self, jobs: tuple[Callable[[], Awaitable[None]], ...]) -> None:
+        async with asyncio.timeout(_PATIENCE):
+            if self._sender is not None:
+                await self._sender
+            await asyncio.gather(*(self._guarded(job) for job in jobs))
+
+    def _put(self, kind: str, job: Callable[[], Awaitable[None]]) -> None:
+        """Replaces what waits under `kind` and sees that somebody sends it."""
+        if self._closing.is_set():
+            return
+        self._waiting[kind] = job
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send(), name="prefect-tune-artifacts")
+
+    async def _send(self) -> None:
+        # A kind that comes back goes to the end of the dict: no kind starves another.
+        while self._waiting:
+            job = self._waiting.pop(next(iter(self._waiting)))
+            await self._guarded(job)
+            try:
+                await asyncio.wait_for(self._closing.wait(), self._interval)
+            except TimeoutError:
+                continue
+
+    async def _guarded(self, job: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await job()
+        except Exception:
+            if not self._complained:
+                self._complained = True
+                logger = get_logger("prefect_tune")
+                logger.warning(
+                    "artifacts of %r could not be written; the search goes on", self._name, exc_info=True
+                )
+
+    async def _show_progress(self, progress: Progress) -> None:
+        percent = 100 * min(1.0, max(0.0, progress.fraction))
+        description = progress_text(progress, quote=code)
+        await self._write("progress", ProgressArtifact(progress=round(percent, 1), description=description))
+
+    async def _show_end(self, result: SearchResult) -> None:
+        await self._write("progress", ProgressArtifact(progress=100.0, description=_outcome(result)))
+
+    async def _show_leaderboard(self, result: SearchResult) -> None:
+        rows = await asyncio.to_thread(leaderboard_rows, result)
+        await self._write("leaderboard", TableArtifact(table=rows, description=_outcome(result)))
+
+    async def _show_report(self, result: SearchResult, *, figures: bool) -> None:
+        draw = partial(report_markdown, result, figures=figures)
+        page = await asyncio.get_running_loop().run_in_executor(_PEN, draw)
+        self._page = page
+        await self._write("report", MarkdownArtifact(markdown=page, description=_outcome(result)))
+
+    async def _write(self, kind: str, artifact: Artifact) -> None:
+        """Creates the artifact of this kind, or renews it."""
+        if kind not in self._ids:
+            artifact.key = artifact_key(self._name, kind)
+            self._ids[kind] = (await artifact.acreate()).id
+            return
+        change = ArtifactUpdate(data=await artifact.aformat(), description=artifact.description)
+        async with get_client() as client:  # the flow run's own, already connected
+            await client.update_artifact(self._ids[kind], change)
+
+
+def _outcome(result: SearchResult) -> str:
+    """A result in one line of Markdown, for lists of artifacts."""
+    size = f"{counted(len(result), 'candidate')} in {seconds_text(result.cost.wall_seconds)}"
+    if result.best_params is None:
+        return size
+    params = f" ({code(params_text(result.best_params))})" if result.best_params else ""
+    return f"best {score_text(result.best_score)}{params} of {size}"
+
+
+@cache
+def _warm_once() -> None:
+    """Has a report drawn that nobody reads, once per process."""
+    _PEN.submit(_warm)
+
+
+def _warm() -> None:
+    tiny = {
+        "params": [{"a": 1}, {"a": 2}],
+        "mean_test_score": [1.0, 0.0],
+        "std_test_score": [0.0, 0.0],
+        "rank_test_score": [1, 2],
+        "mean_fit_time": [0.0, 0.0],
+    }
+    result = SearchResult(
+        name="", cv_results=tiny, best_index=0, best_params={}, best_score=1.0, metric="score",
+        metrics=("score",), n_splits=1,
+    )  # fmt: skip
+    report_markdown(result)

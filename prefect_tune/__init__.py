@@ -1,0 +1,48 @@
+"""Hyperparameter search as cached, prefix-shared Prefect flows on Dask.
+
+Importing this package is cheap: public names are loaded when first used, and neither Prefect, Dask nor
+scikit-learn is imported before.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from prefect_tune._version import __version__
+
+# The flows, tasks and blocks live in top-level folders of the checkout and are mapped under this name by
+# the build. A checkout's root on sys.path must not hide the installed half: merge both.
+__path__ = pkgutil.extend_path(__path__, __name__)
+
+_PUBLIC = {
+    "GridSearchCV": "prefect_tune.search_cv",
+    "RandomizedSearchCV": "prefect_tune.search_cv",
+    "grid_search": "prefect_tune.flows.search",
+    "agrid_search": "prefect_tune.flows.search",
+    "randomized_search": "prefect_tune.flows.search",
+    "arandomized_search": "prefect_tune.flows.search",
+    "plan_search": "prefect_tune.dry_run",
+    "ingest": "prefect_tune.data",
+    "DataRef": "prefect_tune.data",
+    "SearchResult": "prefect_tune.results",
+    "SearchPlan": "prefect_tune.plan",
+    "TuneTaskRunner": "prefect_tune.tasks.runner",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+
+def __getattr__(name: str):
+    """The public object of that name, imported on first use."""
+    try:
+        module = _PUBLIC[name]
+    except KeyError:
+        raise AttributeError(f"module 'prefect_tune' has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

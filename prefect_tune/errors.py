@@ -1,0 +1,90 @@
+"""Every error a user can meet, as a small tree: the user's mistake, a candidate's failure, infrastructure.
+
+Rule: the message says the place, the value and the next move; the same facts are attributes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the closest of the known names, or nothing; upper and lower case are alike."""
+    lowered = {item.lower(): item for item in known}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    return f" Did you mean {lowered[near[0]]!r}?" if near else ""
+
+
+class TuneError(Exception):
+    """Root of the errors that prefect_tune raises itself."""
+
+
+class UserError(TuneError, ValueError):
+    """A mistake in what was asked for; raised before any work is submitted."""
+
+
+class SpaceError(UserError):
+    """The parameter grid or the distributions describe no search."""
+
+
+class UnknownParameter(UserError):
+    """A candidate names a parameter that the estimator does not have.
+
+    Args:
+        owner: the step or class that was asked.
+        name: the parameter as written.
+        known: the parameters that exist there.
+    """
+
+    def __init__(self, owner: str, name: str, known: Iterable[str]) -> None:
+        self.owner, self.name, self.known = owner, name, sorted(known)
+        super().__init__(
+            f"{owner} has no parameter {name!r}.{did_you_mean(name, self.known)} "
+            f"It has: {', '.join(self.known) or 'none'}."
+        )
+
+
+class DataError(UserError):
+    """The data, the folds or the fit parameters do not fit together."""
+
+
+class ScoringError(UserError):
+    """A scorer is unknown, or `refit` and `scoring` do not fit together."""
+
+
+class NotPicklable(UserError):
+    """The estimator, scorer or parameter value cannot travel to a worker."""
+
+
+class MissingDependency(UserError, ImportError):
+    """A package that this request needs is not installed."""
+
+
+class Uncacheable(TuneError):
+    """A value has no stable identity; the step that holds it runs, but is not shared.
+
+    Args:
+        path: where the value sits, e.g. `params['clf'].kernel`.
+        reason: why it has no identity, in words.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path or 'value'}: {reason}")
+
+
+class CandidateFailed(TuneError):
+    """A candidate failed and `error_score` asks to stop; the cause is chained."""
+
+
+class InfrastructureError(TuneError, RuntimeError):
+    """The cluster, the API or the store failed; run the same command again to go on."""
+
+
+class ClusterUnreachable(InfrastructureError):
+    """No Dask scheduler answers at the address."""
+
+
+class StoreUnavailable(InfrastructureError):
+    """The store's folder cannot be used; the search can run without it."""

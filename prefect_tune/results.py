@@ -1,0 +1,162 @@
+"""What a search leaves in the hands of its user: a table, the winner, what it cost, what went wrong.
+
+A `SearchResult` is small and picklable. It holds no data and no model; the best model lies in the store and
+is loaded on request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from prefect_tune.model import ModelRef, load_model
+from prefect_tune.text import short
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a search had to do and what it was spared, counted in distinct steps.
+
+    Attributes:
+        uses: steps that would run if every candidate and fold ran alone.
+        distinct: steps left after equal ones are merged.
+        known: distinct steps whose results were in the store, or that a known result made needless.
+        run: distinct steps that ran.
+        failed: scores of candidates that failed.
+        task_runs: Prefect task runs submitted.
+        seconds_run: seconds spent inside steps in this search.
+        seconds_saved: recorded seconds of the steps that were spared.
+        wall_seconds: from the call to the result.
+        bytes_written: bytes this search added to the store.
+    """
+
+    uses: int = 0
+    distinct: int = 0
+    known: int = 0
+    run: int = 0
+    failed: int = 0
+    task_runs: int = 0
+    seconds_run: float = 0.0
+    seconds_saved: float = 0.0
+    wall_seconds: float = 0.0
+    bytes_written: int = 0
+
+    @property
+    def shared(self) -> int:
+        """Steps spared because several candidates have them in common."""
+        return self.uses - self.distinct
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One failed fit or score: which candidate, where, and the last lines of its traceback.
+
+    Attributes:
+        candidate: row of the candidate in the table.
+        params: its parameters, as short text.
+        fold: index of the fold.
+        cause: exception type and message, one line.
+        tail: last lines of the traceback, capped.
+    """
+
+    candidate: int
+    params: str
+    fold: int
+    cause: str
+    tail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """The outcome of a search, small enough to be a task's or a flow's return value.
+
+    Attributes:
+        name: name of the search.
+        cv_results: scikit-learn's `cv_results_`: one array per column, one row per candidate.
+        best_index: row of the best candidate; None when `refit` chose none.
+        best_params: its parameters.
+        best_score: its mean test score; None when `refit` is a callable.
+        metric: name of the metric that ranks (`score` for a single one).
+        metrics: all metrics, in order.
+        n_splits: number of folds.
+        cost: counts and seconds.
+        failures: failed fits, in table order.
+        uncacheable: (where, why) of values without a stable identity.
+        model: reference to the refitted best model, None without `refit`.
+        refit_seconds: seconds of the refit.
+        flow_run_url: page of the run in the Prefect UI, empty without one.
+        report_path: the report as a Markdown file, empty when none was written.
+    """
+
+    name: str
+    cv_results: Mapping[str, Any]
+    best_index: int | None
+    best_params: Mapping[str, Any] | None
+    best_score: float | None
+    metric: str
+    metrics: tuple[str, ...]
+    n_splits: int
+    cost: Cost = field(default_factory=Cost)
+    failures: tuple[Failure, ...] = ()
+    uncacheable: tuple[tuple[str, str], ...] = ()
+    model: ModelRef | None = None
+    refit_seconds: float | None = None
+    flow_run_url: str = ""
+    report_path: str = ""
+
+    def __len__(self) -> int:
+        """Number of candidates."""
+        return len(self.cv_results["params"])
+
+    def dataframe(self):
+        """`cv_results` as a pandas DataFrame, one row per candidate, in the order of the candidates."""
+        import pandas as pd
+
+        return pd.DataFrame(dict(self.cv_results))
+
+    def leaderboard(self, limit: int = 10) -> list[dict[str, Any]]:
+        """The best `limit` candidates as rows: rank, mean and std score, fit seconds, parameters."""
+        rank = np.asarray(self.cv_results[f"rank_test_{self.metric}"])
+        order = np.argsort(rank, kind="stable")[:limit]
+        return [self._row(int(i), int(rank[i])) for i in order]
+
+    def _row(self, i: int, rank: int) -> dict[str, Any]:
+        table = self.cv_results
+        return {
+            "rank": rank,
+            "score": float(table[f"mean_test_{self.metric}"][i]),
+            "std": float(table[f"std_test_{self.metric}"][i]),
+            "fit_seconds": float(table["mean_fit_time"][i]),
+            **{name: short(value) for name, value in table["params"][i].items()},
+        }
+
+    def load_best(self):
+        """The refitted best model, read from the store and verified.
+
+        Raises:
+            LookupError: when the search ran with `refit=False`.
+        """
+        if self.model is None:
+            raise LookupError("load_best: this search ran with refit=False, so no model was kept.")
+        return load_model(self.model)
+
+
+def format_cv_results(
+    candidates: Sequence[Mapping[str, Any]], n_splits: int, rows: Sequence[Mapping[str, Any]], search: Any
+) -> dict[str, Any]:
+    """scikit-learn's `cv_results_` for scores in candidate-major order.
+
+    The formatter of scikit-learn itself is used, so keys, dtypes, order, masks and ranks are its own; a
+    contract test pins the call.
+
+    Args:
+        candidates: the parameter dicts, one per row.
+        n_splits: folds per candidate.
+        rows: one dict per (candidate, fold): `fit_time`, `score_time`, `test_scores` and, if asked for,
+            `train_scores`.
+        search: an instance of a scikit-learn search with `return_train_score` set.
+    """
+    return search._format_results(list(candidates), n_splits, list(rows), None)

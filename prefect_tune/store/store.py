@@ -1,0 +1,299 @@
+"""The step store: what steps left behind, by key.
+
+Rule 1: trouble never fails a search. What cannot be read is a miss; what cannot be written is counted, said
+once, and the caller goes on with what it computed. Only opening, and ingesting data, can raise.
+Rule 2: nothing is unpickled unless nobody else can write in the store and its digest was just verified.
+Rule 3: no locks. Entries are immutable and appear whole, so any number of processes may share a folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect_tune.store import care
+from prefect_tune.store.actions import Actions
+from prefect_tune.store.blobs import Blobs, Unreadable
+from prefect_tune.store.codec import decode, encode
+from prefect_tune.store.container import Bytes
+from prefect_tune.store.failpoints import failpoint
+from prefect_tune.store.fs import Fs, PosixFs
+from prefect_tune.store.opening import Opened, open_site
+from prefect_tune.store.packs import Packs
+from prefect_tune.store.records import DIGEST_PREFIX, BlobRef, Record, check_names, is_digest
+from prefect_tune.store.scratch import Scratch
+from prefect_tune.store.signals import Counters, MissingBlob, Problem, unavailable
+from prefect_tune.store.site import creator, hash_buffers, is_lasting
+
+_reopened: dict[tuple[int, str, str], StepStore] = {}
+_reopening = threading.Lock()
+
+Encoded = dict[str, tuple[str, list[Bytes]]]
+
+
+class StepStore:
+    """One folder of records and blobs; open it with `StepStore.open`. Pickles as its root and trust.
+
+    Attributes:
+        root: the folder.
+        store_id: random name it got when created.
+        writable: False once the folder turned out to be read-only or full; hits still work.
+        trust: "local", or "data-only" where others can write; `trust_reason` says why.
+        counters: hits, misses, writes, bytes and faults since it was opened.
+    """
+
+    def __init__(self, opened: Opened, asked: str) -> None:
+        site = opened.site
+        self.root, self.store_id = Path(site.root), opened.store_id
+        self.trust, self.trust_reason, self.writable = opened.trust, opened.trust_reason, opened.writable
+        self._site, self._asked = site, asked
+        self._blobs, self._actions, self._packs = Blobs(site), Actions(site), Packs(site)
+        self._scratch = Scratch(site)
+
+    @classmethod
+    def open(cls, root: Path | str, *, fs: Fs | None = None, trust: str = "auto") -> StepStore:
+        """The store in that folder, created if it is missing (0700).
+
+        Args:
+            fs: system calls to use; the real ones by default.
+            trust: "auto", "local" (raises if others can write there) or "data-only" (reads no pickles).
+
+        Raises StoreUnavailable when the folder can be neither created nor read.
+        """
+        path = os.path.abspath(os.path.expanduser(os.fspath(root)))
+        return cls(open_site(path, fs or PosixFs(), trust), trust)
+
+    def __reduce__(self) -> tuple:
+        return _reopen, (str(self.root), self._asked)
+
+    def __repr__(self) -> str:
+        return f"StepStore({str(self.root)!r}, trust={self.trust!r}, writable={self.writable})"
+
+    @property
+    def counters(self) -> Counters:
+        return self._site.counters
+
+    # Records
+
+    def lookup(self, keys: Iterable[str], scope: str) -> dict[str, Record]:
+        """The records of those keys that are known, from manifests and from packs of the scope.
+
+        Of two under one key the earlier wins, then the manifest. Raises ValueError for what is no key or
+        scope.
+        """
+        wanted = dict.fromkeys(keys)
+        check_names(scope, wanted)
+        found = self._packs.read_many(wanted, scope)
+        for key, record in self._actions.read_many(wanted).items():
+            if key not in found or record.created <= found[key].created:
+                found[key] = record
+        found = {key: found[key] for key in wanted if key in found and self._may_use(found[key])}
+        self.counters.add(hits=len(found), misses=len(wanted) - len(found))
+        return found
+
+    def get(self, key: str, scope: str) -> Record | None:
+        """The record of one key, or `None`."""
+        return self.lookup((key,), scope).get(key)
+
+    def put(self, record: Record, outputs: Mapping[str, object], scope: str, durable: bool = False) -> Record:
+        """The record now stored under its key, with its outputs: ours, or that of whoever was first.
+
+        Blobs are written before the manifest. If nothing could be stored, the record comes back without
+        outputs. `durable` waits for the disk: worth it above a second of work. `scope` is checked only: keys
+        of manifests are unique across scopes. Raises TypeError for `values` that have no JSON form.
+        """
+        check_names(scope, (record.key,))
+        record = dataclasses.replace(
+            record, outputs=(), created=record.created or time.time(), creator=record.creator or creator()
+        )
+        record.to_json()  # a misuse raises before anything is written
+        if (winner := self._winner(record.key)) is not None:
+            return winner
+        encoded = self._encode(outputs)
+        if encoded is None or not self._can_write():
+            return record
+        try:
+            return self._put(record, encoded, durable)
+        except OSError as error:
+            self._degrade(error)
+            return record
+
+    def put_pack(self, records: Sequence[Record], scope: str, *, durable: bool = False) -> str:
+        """Name of the one file that now holds the records; empty if it could not be written.
+
+        Raises ValueError for records with outputs, TypeError for values that have no JSON form.
+        """
+        check_names(scope, ())
+        if not records or not self._can_write():
+            return ""
+        try:
+            name = self._packs.put(records, scope, durable=durable)
+            failpoint("F5")
+            return name
+        except OSError as error:
+            self._degrade(error)
+            return ""
+
+    # Blobs
+
+    def load(self, record: Record, name: str, *, writable: bool = False) -> Any:
+        """The output of that name; arrays are read-only views on a map.
+
+        Args:
+            writable: arrays are private copies on write instead.
+
+        Raises MissingBlob when it cannot be had: compute the step again. A bad record has been removed.
+        """
+        ref = next((ref for ref in record.outputs if ref.name == name), None)
+        if ref is None:
+            raise MissingBlob(record.key, f"it has no output {name!r}")
+        return self._load(record.key, ref, writable, lambda: self._actions.drop(record.key))
+
+    def put_blob(self, value: object, codec: str | None = None) -> BlobRef:
+        """Where the value now lies, by its content alone.
+
+        A read-only store serves what it already has. Raises StoreUnavailable when the value is not there and
+        cannot be written: without it no step can run elsewhere.
+        """
+        name, buffers = encode(value, codec)
+        cause: OSError | None = None
+        if self.writable:
+            try:
+                return self._blobs.put("data", name, buffers)
+            except OSError as error:
+                self._degrade(error)
+                cause = error
+        digest, size = hash_buffers(buffers)
+        ref = BlobRef(name="data", digest=DIGEST_PREFIX + digest, size=size, codec=name)
+        if self._blobs.usable(ref):
+            return ref
+        why = f"{size} bytes of data cannot be written: {cause or 'it is read-only'}"
+        raise unavailable(str(self.root), why, "Free space, or name another folder.") from cause
+
+    def load_blob(self, ref: BlobRef, *, writable: bool = False) -> Any:
+        """The value that `put_blob` stored; raises MissingBlob, with the digest as key."""
+        if not is_digest(ref.digest):
+            raise ValueError(f"store: {ref.digest!r} is no digest.")
+        return self._load(ref.digest, ref, writable, lambda: None)
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether a file is there for that digest; its bytes are verified when loaded."""
+        return is_digest(digest) and self._blobs.has(digest)
+
+    # Housekeeping
+
+    def scratch(self, run_id: str) -> Path:
+        """A private folder for files of one run, the same for the same run; in `tmp/` if it can be."""
+        return self._scratch.open(run_id, inside=self.writable)
+
+    def drop_scratch(self, run_id: str) -> None:
+        """Removes the run's folder and what is in it."""
+        self._scratch.drop(run_id)
+
+    def usage(self) -> dict[str, dict[str, int]]:
+        """Files and bytes per area, and their total."""
+        return care.usage(self._site)
+
+    def verify(self) -> list[Problem]:
+        """Every entry that does not verify; changes nothing."""
+        return care.verify(self._site)
+
+    def clear(self, older_than_seconds: float | None = None) -> int:
+        """Bytes freed by removing all entries, or those that nobody wrote or renewed for so long.
+
+        Blobs that a remaining manifest points to stay; files in `tmp/` stay for an hour.
+        """
+        freed = care.clear(self._site, older_than_seconds)
+        self._packs.forget()
+        self._blobs.forget()
+        return freed
+
+    # How it is done
+
+    def _winner(self, key: str) -> Record | None:
+        """The record that is already stored and, as far as sizes tell, whole."""
+        record = self._actions.read(key)
+        if record is None or not self._may_use(record):
+            return None
+        if not any(map(self._blobs.gone, record.outputs)):
+            return record
+        self._actions.drop(key)
+        return None
+
+    def _encode(self, outputs: Mapping[str, object]) -> Encoded | None:
+        try:
+            encoded = {name: encode(value) for name, value in outputs.items()}
+        except Exception as error:  # pickling runs foreign code
+            self.counters.refuse("not picklable")
+            self._site.notices.once("pickle", f"store: not cacheable: {type(error).__name__}: {error}")
+            return None
+        if self.trust != "local" and any(codec == "pickle" for codec, _ in encoded.values()):
+            self.counters.refuse("pickle in a data-only store")
+            return None
+        return encoded
+
+    def _put(self, record: Record, encoded: Encoded, durable: bool) -> Record:
+        refs = [
+            self._blobs.put(name, codec, buffers, durable=durable)
+            for name, (codec, buffers) in encoded.items()
+        ]
+        failpoint("F4")
+        ours = dataclasses.replace(record, outputs=tuple(refs))
+        stored = self._actions.put(ours, durable=durable)
+        failpoint("F5")
+        if stored is None:
+            self.counters.refuse("key held by a newer version")
+            return ours
+        return stored if self._may_use(stored) else record
+
+    def _may_use(self, record: Record) -> bool:
+        if self.trust == "local" or all(ref.codec != "pickle" for ref in record.outputs):
+            return True
+        self.counters.refuse("pickle in a data-only store")
+        return False
+
+    def _load(self, key: str, ref: BlobRef, writable: bool, drop: Callable[[], None]) -> Any:
+        local = self.trust == "local"
+        if ref.codec == "pickle" and not local:
+            self.counters.refuse("pickle in a data-only store")
+            raise MissingBlob(key, f"its output {ref.name!r} is a pickle, and {self.trust_reason}")
+        try:
+            source = self._blobs.open(ref, writable=writable)
+        except Unreadable as error:
+            if error.gone:
+                drop()
+            raise MissingBlob(key, error.reason) from error
+        try:
+            return decode(ref.codec, source, unpickle=local)
+        except Exception as error:  # unpickling runs foreign code
+            # Kept, the record would win over every one that comes after it.
+            drop()
+            self.counters.refuse("cannot be decoded")
+            raise MissingBlob(
+                key, f"{ref.name!r} cannot be decoded: {type(error).__name__}: {error}"
+            ) from error
+
+    def _can_write(self) -> bool:
+        if not self.writable:
+            self.counters.refuse("read-only")
+            self._site.notices.once("degraded", f"store: {self.root}: cache read-only, hits still work.")
+        return self.writable
+
+    def _degrade(self, error: OSError) -> None:
+        # Before the warning: where warnings are errors, the store must be in order already.
+        self.writable = self.writable and not is_lasting(error)
+        self._site.write_failed(error)
+
+
+def _reopen(root: str, trust: str) -> StepStore:
+    """The store of this process for that folder: unpickled copies share what was read and verified."""
+    who = (os.getpid(), root, trust)
+    with _reopening:
+        if who not in _reopened:
+            _reopened[who] = StepStore.open(root, trust=trust)
+        return _reopened[who]

@@ -1,0 +1,82 @@
+"""Estimators that leave a trace on disk, so that a test can count what ran, and where, in any process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+
+
+def note(log: str, text: str) -> None:
+    """Appends a line; in one write, so that lines of several processes do not mix."""
+    with open(log, "ab", buffering=0) as file:
+        file.write(f"{text}\n".encode())
+
+
+def lines(log: Path) -> list[str]:
+    """The lines so far."""
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def where() -> str:
+    """Name of the Dask worker that this code runs on, or the process id."""
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().name)
+    except ValueError:
+        return str(os.getpid())
+
+
+class Stump(ClassifierMixin, BaseEstimator):
+    """A classifier that compares one column with a threshold; each fit is a line in `log`.
+
+    Args:
+        column, threshold: its rule.
+        log: the file.
+        pause: seconds that a fit takes.
+        dies: value of `threshold` at which fit kills its process, `times` times.
+    """
+
+    def __init__(self, column=0, threshold=0.0, log="", pause=0.0, dies=None, times=1):
+        self.column, self.threshold, self.log = column, threshold, log
+        self.pause, self.dies, self.times = pause, dies, times
+
+    def fit(self, X, y):
+        if self.threshold == self.dies and sum("dies" in line for line in lines(Path(self.log))) < self.times:
+            note(self.log, f"dies {where()}")
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(self.pause)
+        self.classes_ = np.unique(y)
+        above = y[X[:, self.column] > self.threshold]
+        self.above_ = np.bincount(above).argmax() if len(above) else 0
+        note(self.log, f"fit {self.column} {self.threshold} {where()}")
+        return self
+
+    def predict(self, X):
+        return np.where(X[:, self.column] > self.threshold, self.above_, 0)
+
+
+class Noted(TransformerMixin, BaseEstimator):
+    """A transformer that changes nothing; each fit is a line in `log`."""
+
+    def __init__(self, log=""):
+        self.log = log
+
+    def fit(self, X, y=None):
+        note(self.log, f"prepare {where()}")
+        return self
+
+    def transform(self, X):
+        return X
+
+
+def X_y():
+    """The data of all programs."""
+    from sklearn.datasets import load_iris
+
+    return load_iris(return_X_y=True)

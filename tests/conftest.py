@@ -1,0 +1,41 @@
+"""A clean place for every test run. Rule: this file imports neither Prefect nor NumPy.
+
+It is loaded before any test module, so what it puts into the environment is what they, and every process
+they start, will see.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+from hypothesis import settings
+
+# One thread for each numerical library: sums are then added up in one order, and scores compare bit for bit.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+# The user's profile, server and cloud account are none of the tests' business.
+for _name in [name for name in os.environ if name.startswith("PREFECT_")]:
+    del os.environ[_name]
+_HOME = tempfile.mkdtemp(prefix="prefect-tune-tests-")
+os.environ["PREFECT_HOME"] = _HOME
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "1"
+
+
+def _remove_home(owner: int = os.getpid()) -> None:
+    """Nothing; the temporary Prefect home is gone. A forked child leaves it to its parent."""
+    if os.getpid() == owner:
+        shutil.rmtree(_HOME, ignore_errors=True)
+
+
+atexit.register(_remove_home)
+
+# The same examples on every machine, so that a fresh clone sees what its author saw; to look for new ones:
+# HYPOTHESIS_PROFILE=explore. No deadline, since a busy machine is not a bug.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))

@@ -1,0 +1,183 @@
+"""The terminal display: what is printed, how often, and that it never raises."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from prefect_tune.flows import display as display_module
+from prefect_tune.flows.display import TerminalDisplay, show_result
+from prefect_tune.report.progress import Progress
+from prefect_tune.results import Cost, Failure, SearchResult
+
+RESULT = SearchResult(
+    name="demo [red]",
+    cv_results={
+        "params": [{"C": 1, "kernel": "[bold]rbf"}, {"C": 10, "kernel": "linear"}],
+        "mean_test_score": np.array([0.875, 0.925]),
+        "std_test_score": np.array([0.01, 0.02]),
+        "rank_test_score": np.array([2, 1]),
+        "mean_fit_time": np.array([0.5, 0.25]),
+    },
+    best_index=1,
+    best_params={"C": 10, "kernel": "linear"},
+    best_score=0.925,
+    metric="score",
+    metrics=("score",),
+    n_splits=5,
+    cost=Cost(uses=30, distinct=21, known=9, run=12, task_runs=3, failed=1, wall_seconds=1.5),
+    failures=(Failure(candidate=0, params="C=[1]", fold=2, cause="ValueError: [/bad]", tail="..."),),
+    uncacheable=(("params['f']", "a lambda"),),
+    report_path="out/report.md",
+)
+
+
+class Clock:
+    """A clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_console(*, terminal: bool = False, width: int = 120) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=width, color_system=None)
+
+
+def lines(console: Console) -> list[str]:
+    return console.file.getvalue().splitlines()
+
+
+def at(done: int, **fields) -> Progress:
+    return Progress(name="demo", total=10, done=done, elapsed=float(done), **fields)
+
+
+def test_log_gets_a_line_at_once_then_every_five_seconds():
+    """Updates at 0, 1, 4, 5, 9 and 10 seconds: lines at 0, 5 and 10."""
+    console, clock = a_console(), Clock()
+    display = TerminalDisplay(console=console, clock=clock)
+    for done, now in enumerate([0, 1, 4, 5, 9, 10]):
+        clock.now = now
+        display.update(at(done))
+    assert lines(console) == [
+        "demo: 0% after 0 s  0 of 10 steps",
+        "demo: 30% after 3 s  3 of 10 steps",
+        "demo: 50% after 5 s  5 of 10 steps",
+    ]
+
+
+def test_log_repeats_the_same_state_once_a_minute():
+    """A search that waits an hour leaves sixty lines, not seven hundred."""
+    console, clock = a_console(), Clock()
+    display = TerminalDisplay(console=console, clock=clock)
+    for now in range(0, 3600, 5):
+        clock.now = now
+        display.update(at(1, message="waiting for workers"))
+    assert len(lines(console)) == 60
+
+
+def test_terminal_gets_a_bar_that_goes_away():
+    """In a terminal there is a bar with share, best and message; closing erases its line."""
+    console = a_console(terminal=True)
+    display = TerminalDisplay(console=console)
+    display.update(at(5, best_score=0.9, best_params="C=[red]1", message="waiting for 2 workers"))
+    console.print("a log line")
+    display.close()
+    drawn = console.file.getvalue()
+    assert "━" * 12 + "─" * 12 in drawn
+    assert "50%" in drawn
+    assert "best 0.9 (C=[red]1) · waiting for 2 workers" in drawn
+    assert "━" not in drawn[: drawn.index("a log line")].rpartition("\x1b[2K")[2]  # the bar made room
+    assert drawn.rindex("━") > drawn.index("a log line")  # and is drawn again below
+    assert drawn.endswith("\x1b[2K")  # erase the line
+
+
+def test_terminal_without_unicode_gets_an_ascii_bar():
+    """A terminal that is not UTF-8 gets # and -."""
+    console = Console(file=io.TextIOWrapper(io.BytesIO(), "ascii", "replace"), force_terminal=True, width=120)
+    display = TerminalDisplay(console=console)
+    display.update(at(5))
+    display.close()
+    console.file.seek(0)
+    assert "#" * 12 in console.file.read()
+
+
+def test_verbose_zero_is_silent():
+    """Neither progress nor the outcome is printed."""
+    console = a_console()
+    display = TerminalDisplay(0, console=console)
+    display.update(at(1))
+    display.close(RESULT)
+    assert console.file.getvalue() == ""
+
+
+def test_broken_console_is_reported_once_and_breaks_nothing(caplog):
+    """A display that cannot write says so once in the log; later calls do nothing."""
+    console = a_console()
+    console.file.close()
+    display = TerminalDisplay(console=console)
+    for done in range(3):
+        display.update(at(done))
+    display.close(RESULT)
+    assert [record.message for record in caplog.records] == [
+        "the progress display stopped; the search goes on"
+    ]
+
+
+def test_close_prints_the_outcome():
+    """With a result, closing prints it on the same console."""
+    console = a_console()
+    TerminalDisplay(console=console).close(RESULT)
+    assert any("best     score 0.925" in line for line in lines(console))
+
+
+def test_show_result_prints_everything_as_written():
+    """Leaderboard, best, reuse, cost, failures and the report's place; brackets of users are no markup."""
+    console = a_console()
+    show_result(RESULT, console)
+    text = [line.rstrip() for line in lines(console)]
+    assert text[0] == "demo [red]: 2 candidates, 5 folds"
+    assert [line.split() for line in text[1:4]] == [
+        ["rank", "score", "std", "fit_seconds", "C", "kernel"],
+        ["1", "0.925", "0.02", "0.25", "10", "linear"],
+        ["2", "0.875", "0.01", "0.5", "1", "[bold]rbf"],
+    ]
+    assert text[4:] == [
+        "best     score 0.925 with C=10, kernel=linear",
+        "steps    30 = 12 ran + 9 shared + 9 known (3 task runs)",
+        "cost     1.50 s wall, 0 s of work run, 0 s saved, 0 B written",
+        "failed   1 score",
+        "         1 × ValueError: [/bad] [C=[1]]",
+        "uncached params['f']: a lambda",
+        "report   out/report.md",
+    ]
+
+
+def test_show_result_puts_parameters_together_where_it_is_narrow():
+    """Where a column for each parameter does not fit, they share one."""
+    console = a_console(width=44)
+    show_result(RESULT, console)
+    assert lines(console)[1].split() == ["rank", "score", "std", "fit_seconds", "parameters"]
+    assert "C=10," in lines(console)[2]
+
+
+def test_notebook_renews_one_output(monkeypatch):
+    """In a Jupyter kernel one output is made and renewed at most twice a second, the last state included."""
+    ipython_display = pytest.importorskip("IPython.display", reason="IPython is not installed")
+    shown: list[str] = []
+    handle = SimpleNamespace(update=lambda data, raw: shown.append(data["text/plain"]))
+    monkeypatch.setattr(ipython_display, "display", lambda *args, **kwargs: handle)
+    monkeypatch.setattr(display_module, "_in_notebook", lambda: True)
+    clock = Clock()
+    display = TerminalDisplay(clock=clock)
+    for done, now in enumerate([0.0, 0.1, 0.6, 0.7]):
+        clock.now = now
+        display.update(at(done))
+    display.close()
+    assert [text.split("  ")[1] for text in shown] == ["0 of 10 steps", "2 of 10 steps", "3 of 10 steps"]
