@@ -19,10 +19,10 @@ unexport PYTHONHOME
 .DEFAULT_GOAL := help
 # Two installs into one environment at once would trip over each other.
 .NOTPARALLEL:
-.PHONY: help demo test check lint types bench-grid clean
+.PHONY: help demo test check lint types bench-grid bench-adaptive clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.with-test ## a search on the digits data, in about a minute
 	@PREFECT_HOME="$${PREFECT_HOME:-$(CURDIR)/demo-output/prefect}" $(RUN) examples/01_digits.py
@@ -49,6 +49,9 @@ types: $(VENV)/.with-check
 
 bench-grid: $(VENV)/.with-bench ## the grid search side by side with scikit-learn and dask-ml
 	@$(RUN) benchmarks/grid_search.py
+
+bench-adaptive: $(VENV)/.with-bench ## Hyperband against dask-ml, no pruning, kills, large files, 64 workers
+	@$(RUN) benchmarks/adaptive.py
 
 clean: ## remove .venv and everything that was built or cached here
 	rm -rf $(VENV) build dist demo-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

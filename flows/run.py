@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect.context import FlowRunContext
 from prefect.states import Completed
@@ -18,8 +18,9 @@ from prefect.tasks import task
 
 from prefect_tune.batches import Planner
 from prefect_tune.flows.artifacts import SearchArtifacts, artifact_key
+from prefect_tune.flows.dispatch import Tally
 from prefect_tune.flows.display import TerminalDisplay
-from prefect_tune.flows.drive import Driver, Tally
+from prefect_tune.flows.drive import Driver
 from prefect_tune.plan import CompiledSearch, SearchPlan, summarise
 from prefect_tune.report.markdown import report_markdown
 from prefect_tune.report.progress import Progress
@@ -38,6 +39,8 @@ from prefect_tune.tasks.batch import publish
 from prefect_tune.tasks.cluster import ClusterLease
 from prefect_tune.tasks.runner import TuneTaskRunner
 from prefect_tune.text import short
+
+Result = TypeVar("Result", bound=SearchResult)
 
 PUBLISH_EVERY = 5.0
 """Seconds between two renewals of the leaderboard and the report while a search runs."""
@@ -66,10 +69,10 @@ class Search:
     started: float
 
 
-@task(name="known", task_run_name="known · {steps} steps", persist_result=False)
-async def note_known(steps: int, distinct: int) -> Any:
+@task(name="known", task_run_name="known · {steps} {what}", persist_result=False)
+async def note_known(steps: int, distinct: int, what: str = "steps") -> Any:
     """A row in the UI for what the store answered: a Completed state called Cached."""
-    return Completed(name="Cached", message=f"{steps} of {distinct} steps were known", data=steps)
+    return Completed(name="Cached", message=f"{steps} of {distinct} {what} were known", data=steps)
 
 
 async def run_search(search: Search, lease: ClusterLease) -> SearchResult:
@@ -86,18 +89,18 @@ async def run_search(search: Search, lease: ClusterLease) -> SearchResult:
         if dry_run.known:
             await note_known(dry_run.known, dry_run.distinct)
         with TuneTaskRunner(address=lease.address, client_kwargs=lease.client_kwargs) as runner:
-            show = _Watcher(search, compiled, dry_run, display, artifacts)
+            show = Watcher(search, compiled, dry_run, display, artifacts)
             await show(Tally())
             driver = Driver(compiled, file, runner, lease.n_slots, show)
             await driver.run(planner.pilot())
             await asyncio.to_thread(compiled.look_up_prefixes)
             await driver.run(planner.batches())
-            result = _with_cost(_tabulate(search, compiled, driver.tally), search, dry_run, driver.tally)
+            result = with_cost(_tabulate(search, compiled, driver.tally), search, dry_run, driver.tally)
             # The report is drawn here while a worker fits the best candidate on all rows.
             page, result = await asyncio.gather(
-                artifacts.finish(result), _refit(search, result, driver, planner)
+                artifacts.finish(result), refit_best(search, result, driver, planner, result.best_index)
             )
-        result = _with_cost(result, search, dry_run, driver.tally)
+        result = with_cost(result, search, dry_run, driver.tally)
         result = await asyncio.to_thread(write_report, result, page, store)
         display.close(result if search.verbose > 1 else None)
         return result
@@ -106,8 +109,12 @@ async def run_search(search: Search, lease: ClusterLease) -> SearchResult:
         await asyncio.to_thread(store.drop_scratch, run_id)
 
 
-class _Watcher:
-    """Draws the state of the search after each batch, in the terminal and in the UI."""
+class Watcher:
+    """Draws the state of the search after each batch, in the terminal and in the UI.
+
+    Args:
+        stage: where a search that has several stands.
+    """
 
     def __init__(
         self,
@@ -116,7 +123,9 @@ class _Watcher:
         plan: SearchPlan,
         display: TerminalDisplay,
         artifacts: SearchArtifacts,
+        stage: str = "",
     ) -> None:
+        self.stage = stage
         self.search, self.compiled, self.plan = search, compiled, plan
         self.display, self.artifacts = display, artifacts
         self.best: tuple[float, str] | None = None
@@ -138,7 +147,7 @@ class _Watcher:
             task_runs_done=tally.task_runs,
             task_runs=tally.planned,
             elapsed=now - self.search.started,
-            message="" if tally.planned else "planning",
+            message=self.stage if tally.planned else "planning",
             **self._best(),
         )
         self.display.update(progress)
@@ -174,9 +183,7 @@ class _Watcher:
 def _tabulate(search: Search, compiled: CompiledSearch, tally: Tally) -> SearchResult:
     """The result without a model."""
     spec = search.spec
-    for (category, text), count in tally.warnings.items():
-        times = f" ({count} times)" if count > 1 else ""
-        warnings.warn(f"{category} in the workers{times}: {text}", UserWarning, stacklevel=2)
+    pass_on_warnings(tally)
     warn_or_raise(compiled, tally.failures)
     rows = score_rows(compiled, tally.failures)
     table = cv_results(compiled, rows, search.sklearn)
@@ -196,19 +203,32 @@ def _tabulate(search: Search, compiled: CompiledSearch, tally: Tally) -> SearchR
     )
 
 
-async def _refit(search: Search, result: SearchResult, driver: Driver, planner: Planner) -> SearchResult:
-    """The result with its best candidate fitted on all rows, if that is wanted, the model in the store."""
-    if result.best_index is None or not search.sklearn.refit:
+def pass_on_warnings(tally: Tally) -> None:
+    """Nothing; what was warned of in the workers is warned of here."""
+    for (category, text), count in tally.warnings.items():
+        times = f" ({count} times)" if count > 1 else ""
+        warnings.warn(f"{category} in the workers{times}: {text}", UserWarning, stacklevel=3)
+
+
+async def refit_best(
+    search: Search, result: Result, driver: Driver, planner: Planner, row: int | None
+) -> Result:
+    """The result with its best candidate fitted on all rows, if that is wanted, the model in the store.
+
+    Args:
+        row: the candidate, in the search that `planner` plans; None: there is no best one.
+    """
+    if row is None or not search.sklearn.refit:
         return result
     start = time.perf_counter()
-    outcomes = await driver.run([planner.refit(result.best_index)])
+    outcomes = await driver.run([planner.refit(row)])
     store, scope, key = search.store, search.spec.scope, outcomes[0].model
     root = store.home_of(key, scope) if hasattr(store, "home_of") else store.root
     model = ModelRef(store=str(root), scope=scope, key=key)
     return dataclasses.replace(result, model=model, refit_seconds=time.perf_counter() - start)
 
 
-def _with_cost(result: SearchResult, search: Search, plan: SearchPlan, tally: Tally) -> SearchResult:
+def with_cost(result: Result, search: Search, plan: SearchPlan, tally: Tally) -> Result:
     """The result with what it has cost so far and its page in the UI."""
     context = FlowRunContext.get()
     url = ""
@@ -231,7 +251,7 @@ def _with_cost(result: SearchResult, search: Search, plan: SearchPlan, tally: Ta
     return dataclasses.replace(result, cost=cost, flow_run_url=url)
 
 
-def write_report(result: SearchResult, page: str, store: Any) -> SearchResult:
+def write_report(result: Result, page: str, store: Any) -> Result:
     """The result with the place of its report, a Markdown file beside the store's records."""
     path = Path(store.root) / "reports" / f"{artifact_key(result.name, 'report')}.md"
     try:

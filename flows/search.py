@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
 
@@ -79,21 +79,24 @@ def json_parameters(asked: dict[str, Any], search: Search) -> dict[str, Any]:
     return {**plain, **special}
 
 
-async def _body(kind: str, asked: dict[str, Any]) -> SearchResult:
+async def search_body(
+    kind: str, asked: dict[str, Any], ready: Callable[..., Any] = ready_search, run: Any = run_search
+) -> Any:
     """The flow's body: uses what the caller made ready, or makes it ready itself (in a deployment)."""
     handed = HANDED_OVER.get()
     if handed is not None:
         HANDED_OVER.set(None)
-        return await run_search(handed[0], handed[1].lease)
-    search = await asyncio.to_thread(ready_search, kind, asked)
-    places = await asyncio.to_thread(_places, asked)
+        return await run(handed[0], handed[1].lease)
+    search = await asyncio.to_thread(ready, kind, asked)
+    places = await asyncio.to_thread(open_places_for, asked)
     try:
-        return await run_search(search, places.lease)
+        return await run(search, places.lease)
     finally:
         await asyncio.to_thread(places.close)
 
 
-def _places(asked: dict[str, Any]) -> Places:
+def open_places_for(asked: dict[str, Any]) -> Places:
+    """API and cluster that the parameters of a flow ask for, started where they must be."""
     display = TerminalDisplay(asked.get("verbose", 1))
     name = asked.get("name") or "search"
     try:
@@ -108,8 +111,15 @@ def _places(asked: dict[str, Any]) -> Places:
 
 
 class SearchFlow(Flow):
-    """A flow that takes live objects when it is called, and plain JSON when it is deployed."""
+    """A flow that takes live objects when it is called, and plain JSON when it is deployed.
 
+    Attributes:
+        kind: which search it runs.
+        twin: the async flow that a sync one runs.
+        ready: makes a search of that kind ready, from what was asked.
+    """
+
+    ready: Callable[[str, dict[str, Any]], Search] = staticmethod(ready_search)
     kind: str = "grid"
     twin: Flow | None = None
 
@@ -129,9 +139,9 @@ class SearchFlow(Flow):
         return run_blocking(self.twin.start(asked))
 
     async def _run(self, asked: dict[str, Any]) -> SearchResult:
-        search = await asyncio.to_thread(ready_search, self.kind, asked)
+        search = await asyncio.to_thread(self.ready, self.kind, asked)
         parameters = await asyncio.to_thread(json_parameters, asked, search)
-        places = await asyncio.to_thread(_places, asked)
+        places = await asyncio.to_thread(open_places_for, asked)
         token = HANDED_OVER.set((search, places))
         try:
             with api_settings(places.api_url):
@@ -167,18 +177,18 @@ def run_blocking(work: Coroutine[Any, Any, Any]) -> Any:
             raise
 
 
-def _search_flow(name: str, kind: str) -> Any:
+def search_flow(name: str, kind: str, family: type[SearchFlow] = SearchFlow) -> Any:
+    """A decorator that makes an async function a flow of `family`."""
+
     def wrap(fn: Any) -> SearchFlow:
-        made = SearchFlow(
-            fn, name=name, flow_run_name="{name}", validate_parameters=False, persist_result=False
-        )
+        made = family(fn, name=name, flow_run_name="{name}", validate_parameters=False, persist_result=False)
         made.kind = kind
         return made
 
     return wrap
 
 
-@_search_flow("grid-search", "grid")
+@search_flow("grid-search", "grid")
 async def agrid_search(
     estimator: Any,
     param_grid: Any,
@@ -223,10 +233,10 @@ async def agrid_search(
         worker_resources: Dask resources that each local worker offers.
         verbose: 0 is silent, 1 shows progress, 2 the result too.
     """
-    return await _body("grid", locals())
+    return await search_body("grid", locals())
 
 
-@_search_flow("randomized-search", "randomized")
+@search_flow("randomized-search", "randomized")
 async def arandomized_search(
     estimator: Any,
     param_distributions: Any,
@@ -275,26 +285,24 @@ async def arandomized_search(
         worker_resources: Dask resources that each local worker offers.
         verbose: 0 is silent, 1 shows progress, 2 the result too.
     """
-    return await _body("randomized", locals())
+    return await search_body("randomized", locals())
 
 
-def _sync_twin(async_flow: SearchFlow) -> SearchFlow:
+def sync_twin(async_flow: SearchFlow) -> SearchFlow:
     """The sync face of an async flow: same name, parameters, documentation and runs."""
 
     def run(*args: Any, **kwargs: Any) -> SearchResult:
-        bound = inspect.signature(async_flow.fn).bind(*args, **kwargs)
-        bound.apply_defaults()
-        return run_blocking(_body(async_flow.kind, dict(bound.arguments)))
+        return run_blocking(async_flow.fn(*args, **kwargs))
 
     run.__name__ = run.__qualname__ = async_flow.fn.__name__.removeprefix("a")
-    run.__doc__, run.__module__ = async_flow.fn.__doc__, __name__
+    run.__doc__, run.__module__ = async_flow.fn.__doc__, async_flow.fn.__module__
     run.__signature__ = inspect.signature(async_flow.fn)  # type: ignore[attr-defined]
-    made = SearchFlow(
+    made = type(async_flow)(
         run, name=async_flow.name, flow_run_name="{name}", validate_parameters=False, persist_result=False
     )
     made.kind, made.twin = async_flow.kind, async_flow
     return made
 
 
-grid_search = _sync_twin(agrid_search)
-randomized_search = _sync_twin(arandomized_search)
+grid_search = sync_twin(agrid_search)
+randomized_search = sync_twin(arandomized_search)

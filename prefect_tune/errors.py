@@ -6,7 +6,7 @@ Rule: the message says the place, the value and the next move; the same facts ar
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -26,6 +26,28 @@ class UserError(TuneError, ValueError):
 
 class SpaceError(UserError):
     """The parameter grid or the distributions describe no search."""
+
+
+class ScheduleError(UserError):
+    """A schedule is asked for with a setting that plans nothing.
+
+    Args:
+        name: the setting, as the schedule calls it.
+        rule: what it must be, e.g. `must be an int of at least 1`.
+        value: what was given.
+        advice: the next move.
+    """
+
+    def __init__(self, name: str, rule: str, value: object, advice: str) -> None:
+        self.name, self.rule, self.value, self.advice = name, rule, value, advice
+        super().__init__(f"{name}: {rule}, got {value!r}; {advice}.")
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.name, self.rule, self.value, self.advice)
+
+    def renamed(self, names: Mapping[str, str]) -> ScheduleError:
+        """The same error under the name that the caller's own signature uses, e.g. `max_iter`."""
+        return type(self)(names.get(self.name, self.name), self.rule, self.value, self.advice)
 
 
 class UnknownParameter(UserError):

@@ -31,6 +31,8 @@ class Cost:
         seconds_saved: recorded seconds of the steps that were spared.
         wall_seconds: from the call to the result.
         bytes_written: bytes this search added to the store.
+        unit: what is counted: `step`, or in adaptive searches `training call`.
+        calls: training calls executed in this run; 0 in searches without rounds.
     """
 
     uses: int = 0
@@ -43,6 +45,8 @@ class Cost:
     seconds_saved: float = 0.0
     wall_seconds: float = 0.0
     bytes_written: int = 0
+    unit: str = "step"
+    calls: int = 0
 
     @property
     def shared(self) -> int:
@@ -142,6 +146,37 @@ class SearchResult:
         if self.model is None:
             raise LookupError("load_best: this search ran with refit=False, so no model was kept.")
         return load_model(self.model)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptiveResult(SearchResult):
+    """The outcome of an adaptive search: a `SearchResult` with the story of every candidate.
+
+    `cv_results` has one row per candidate, from the most to the least aggressive bracket, with the last score
+    of each (`test_score`) and dask-ml's columns; ranks are over all brackets.
+
+    Attributes:
+        history: one dict per score, in the order in which they were decided on: `model_id`, `params`,
+            `partial_fit_calls`, `partial_fit_time`, `score`, `score_time`, `elapsed_wall_time`, `bracket`.
+        metadata: what was planned: models, training calls, brackets.
+        metadata_done: what was done, in the same words; plateaus and failures make it less.
+        resource: what a unit of training was.
+        rounds_found: scores of rounds that the store had from earlier runs.
+        rounds_run: scores of rounds of this run.
+    """
+
+    history: tuple[Mapping[str, Any], ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata_done: Mapping[str, Any] = field(default_factory=dict)
+    resource: str = "partial_fit"
+    rounds_found: int = 0
+    rounds_run: int = 0
+
+    def learning_curves(self):
+        """`history` as a pandas DataFrame, one row per score."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.history))
 
 
 def format_cv_results(

@@ -137,7 +137,7 @@ def prepare(
     Raises:
         UserError: for anything that cannot work, before any work is submitted.
     """
-    estimator = _cloned(search.estimator)
+    estimator = cloned(search.estimator)
     scorer, metrics = resolve_scorers(search)
     drawn = draw_candidates(search, seed)
     X, y, x_ref, y_ref = ingest_pair(X, y, store)
@@ -148,7 +148,7 @@ def prepare(
     fit_params = {n: store_param(n, v, X, store) for n, v in sent.estimator.fit.items() if v is not None}
     score_params = {n: store_param(n, v, X, store) for n, v in sent.scorer.score.items() if v is not None}
     # numpy scalars become Python values, for the key and for the fit alike; the table shows what was drawn.
-    candidates = _unfitted([enc.plain(row) for row in drawn])
+    candidates = unfitted([enc.plain(row) for row in drawn])
     spec = SearchSpec(
         name=name,
         estimator=estimator,
@@ -160,20 +160,25 @@ def prepare(
         y=y_ref,
         splits=split_ref,
         n_splits=len(splits),
-        folds=_fold_identity(x_ref, y_ref, splits, fit_params, score_params),
+        folds=fold_identity(x_ref, y_ref, splits, fit_params, score_params),
         error_score=search.error_score,
         train_scores=search.return_train_score,
         fit_params=fit_params,
         score_params=score_params,
         seed=seed,
-        config=_config(),
-        context=_context(),
+        config=config_in_force(),
+        context=context_frame(),
     )
     _check_candidates(spec, getattr(X, "shape", ()))
     return spec
 
 
-def _cloned(estimator: Any, place: str = "estimator") -> Any:
+def cloned(estimator: Any, place: str = "estimator") -> Any:
+    """An unfitted copy of an estimator.
+
+    Raises:
+        UserError: what is no estimator, or cannot be copied.
+    """
     from sklearn.base import clone
 
     try:
@@ -189,18 +194,18 @@ def _cloned(estimator: Any, place: str = "estimator") -> Any:
         ) from error
 
 
-def _unfitted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def unfitted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The candidates with every estimator among their values cloned once, as fitting would do each time."""
     clones: dict[int, Any] = {}
 
-    def unfitted(name: str, value: Any) -> Any:
+    def bare(name: str, value: Any) -> Any:
         if type(value) in SCALARS or isinstance(value, type) or not hasattr(value, "get_params"):
             return value
         if id(value) not in clones:
-            clones[id(value)] = _cloned(value, name)
+            clones[id(value)] = cloned(value, name)
         return clones[id(value)]
 
-    return [{name: unfitted(name, value) for name, value in row.items()} for row in rows]
+    return [{name: bare(name, value) for name, value in row.items()} for row in rows]
 
 
 def _check_candidates(spec: SearchSpec, shape: tuple[int, ...]) -> None:
@@ -244,7 +249,7 @@ def check_picklable(value: Any, place: str) -> None:
         ) from error
 
 
-def _fold_identity(
+def fold_identity(
     x_ref: DataRef,
     y_ref: DataRef | None,
     splits: Sequence[tuple[np.ndarray, np.ndarray]],
@@ -266,7 +271,8 @@ def _fold_identity(
     )
 
 
-def _config() -> dict[str, Any]:
+def config_in_force() -> dict[str, Any]:
+    """scikit-learn's global configuration, as far as workers must share it."""
     from sklearn import get_config
 
     return {
@@ -278,7 +284,8 @@ def _config() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _context() -> bytes:
+def context_frame() -> bytes:
+    """Frame of versions and configuration that can change any number."""
     from sklearn import get_config
 
     config = get_config()

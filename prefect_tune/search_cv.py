@@ -18,7 +18,7 @@ from prefect_tune.results import SearchResult
 
 
 class _FlowSearch:
-    """What the two classes share: the extra settings, and `fit`."""
+    """What the classes share: the extra settings, and `fit`."""
 
     _flow_name: str
 
@@ -34,8 +34,6 @@ class _FlowSearch:
         Raises:
             UserError: for anything that cannot work, before any work is submitted.
         """
-        from prefect_tune.flows import search as flows
-
         self._validate_params()  # type: ignore[attr-defined]
         X, y = indexable(X, y)
         workers = self.n_jobs if self.n_jobs and self.n_jobs > 0 else None  # type: ignore[attr-defined]
@@ -56,9 +54,13 @@ class _FlowSearch:
             "resources": self.resources,  # type: ignore[attr-defined]
             "verbose": self.verbose,  # type: ignore[attr-defined]
         }
-        result = getattr(flows, self._flow_name.replace("-", "_")).start(asked)
-        self._adopt(result)
+        self._adopt(self._flow().start(asked))
         return self
+
+    def _flow(self) -> Any:
+        from prefect_tune.flows import search as flows
+
+        return getattr(flows, self._flow_name.replace("-", "_"))
 
     def _space(self) -> dict[str, Any]:
         raise NotImplementedError

@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 from blake3 import blake3
@@ -24,16 +25,19 @@ from prefect.states import Completed, State
 
 from prefect_tune.batches import Batch
 from prefect_tune.errors import InfrastructureError, NotPicklable
+from prefect_tune.rounds import RoundBatch
 from prefect_tune.search import SearchSpec, check_picklable
 from prefect_tune.store import StepStore
 from prefect_tune.tasks.execute import Evaluator
 from prefect_tune.tasks.leaves import LeafRunner
 from prefect_tune.tasks.memo import Memo
 from prefect_tune.tasks.outcome import BatchOutcome
+from prefect_tune.tasks.rounds import RoundRunner
 from prefect_tune.tasks.threads import pin_threads
 from prefect_tune.tasks.warned import caught_warnings
+from prefect_tune.training import TrainingSpec
 
-MEMO_BYTES = 512 * 2**20
+MEMO_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +86,12 @@ def run_batch(label: str, order: bytes) -> State:
     return Completed(data=outcome)
 
 
-def order(search: SearchFile, batch: Batch) -> bytes:
+def order(search: SearchFile, batch: Batch | RoundBatch) -> bytes:
     """A batch of a search, as the parameter of its task run."""
     return pickle.dumps((search, batch))
 
 
-def publish(spec: SearchSpec, store: StepStore, run_id: str) -> SearchFile:
+def publish(spec: SearchSpec | TrainingSpec, store: StepStore, run_id: str) -> SearchFile:
     """The search written where workers find it.
 
     Raises:
@@ -102,7 +106,7 @@ def publish(spec: SearchSpec, store: StepStore, run_id: str) -> SearchFile:
     return SearchFile(path=str(path), digest=blake3(payload).hexdigest(), store=store)
 
 
-def _not_picklable(spec: SearchSpec, error: Exception) -> NotPicklable:
+def _not_picklable(spec: SearchSpec | TrainingSpec, error: Exception) -> NotPicklable:
     parts = [("estimator", spec.estimator), ("scoring", spec.scorer)]
     parts += [(f"candidate {i}, {n}", v) for i, row in enumerate(spec.candidates) for n, v in row.items()]
     for place, value in parts:
@@ -113,19 +117,21 @@ def _not_picklable(spec: SearchSpec, error: Exception) -> NotPicklable:
     return NotPicklable(f"the search cannot be pickled: {error}")
 
 
-def evaluate_batch(search: SearchFile, batch: Batch) -> BatchOutcome:
+def evaluate_batch(search: SearchFile, batch: Batch | RoundBatch) -> BatchOutcome:
     """What running `batch` in this process gives."""
     from sklearn import config_context
 
     pin_threads(1)
     evaluator = _evaluator(search)
-    evaluator.keep, evaluator.known = batch.keep, batch.known
+    runner: Any = RoundRunner if isinstance(batch, RoundBatch) else LeafRunner
+    if isinstance(batch, Batch):
+        evaluator.keep, evaluator.known = batch.keep, batch.known
     evaluator.ran, evaluator.reused = [], 0
     outcome, start = BatchOutcome(), time.perf_counter()
     before = evaluator.store.counters.bytes_written
     with config_context(**evaluator.spec.config), caught_warnings() as caught:
         try:
-            LeafRunner(evaluator, batch, outcome).run()
+            runner(evaluator, batch, outcome).run()
         finally:
             if outcome.records:
                 evaluator.store.put_pack(outcome.records, evaluator.spec.scope)
@@ -160,7 +166,7 @@ def _evaluator(search: SearchFile) -> Evaluator:
     return found
 
 
-def _read(search: SearchFile) -> SearchSpec:
+def _read(search: SearchFile) -> SearchSpec | TrainingSpec:
     try:
         payload = Path(search.path).read_bytes()
     except OSError as error:

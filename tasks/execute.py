@@ -22,13 +22,14 @@ from prefect_tune.identity.registry import TABLE
 from prefect_tune.identity.seeds import derive_seed, inject_seeds, low32
 from prefect_tune.nodes import Fitted, Leaf, StepNode
 from prefect_tune.plan import is_pick
-from prefect_tune.search import SearchSpec
 from prefect_tune.steps import ChainStep, ColumnPick, UnionStep
 from prefect_tune.store import MissingBlob, Record, StepStore
 from prefect_tune.store.failpoints import failpoint
 from prefect_tune.tasks.dataset import Dataset, lend, private_copy, protect, size_of
+from prefect_tune.tasks.feed import ChunkFeed
 from prefect_tune.tasks.memo import Memo, Outcome, StepFailed
 from prefect_tune.tasks.unions import Picker, fit_merge, graft, transform_merge
+from prefect_tune.training import TrainingSpec
 
 CREATOR = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 SMALL = 32 * 2**20
@@ -41,16 +42,21 @@ class Evaluator:
     """Evaluates nodes of one search in one process.
 
     Args:
-        spec: the search.
+        spec: the search, a `SearchSpec` or a `TrainingSpec`.
         store: where inputs are found and results are left.
         memo: outcomes of earlier batches in this process.
     """
 
-    def __init__(self, spec: SearchSpec, store: StepStore, memo: Memo) -> None:
+    def __init__(self, spec: Any, store: StepStore, memo: Memo) -> None:
         self.spec, self.store, self.memo = spec, store, memo
-        self.data = Dataset(spec, store)
-        self.compiler = spec.compiler()
+        self.data: Dataset | ChunkFeed
+        if isinstance(spec, TrainingSpec):
+            self.data, self.chains = ChunkFeed(spec, store), spec.chains()
+            self.compiler = self.chains.steps
+        else:
+            self.data, self.compiler = Dataset(spec, store), spec.compiler()
         self.keep: frozenset[bytes] = frozenset()
+        self.always: frozenset[bytes] = frozenset()
         self.known: frozenset[bytes] = frozenset()
         self.ran: list[tuple[str, float]] = []
         self.reused = 0
@@ -63,6 +69,8 @@ class Evaluator:
         Raises:
             StepFailed: when the node or one it needs raises.
         """
+        if node.role == "rows" and isinstance(self.data, ChunkFeed):
+            return Outcome(out=self.data.rows(node.fold, node.side))  # which holds as many as it may
         found = self.memo.get(node.key)
         if found is None:
             found = self._stored(node)
@@ -98,7 +106,7 @@ class Evaluator:
             rows = self.data.rows(node.fold, node.side, node.pairwise)
             return Outcome(out=rows, size=size_of(rows) if node.fold >= 0 else 0)
         inputs = [self.evaluate(parent) for parent in node.inputs]
-        _seed_globals(self.spec.seed, node.key)
+        seed_globals(self.spec.seed, node.key)
         start = time.perf_counter()
         try:
             state, out = self._run(node, inputs)
@@ -114,7 +122,7 @@ class Evaluator:
     def _settle(self, node: StepNode, outcome: Outcome) -> Outcome:
         """The outcome as it is from now on: the stored form where it is worth storing."""
         protect(outcome.out)
-        if not _worth_keeping(node, outcome, node.key in self.keep):
+        if node.key not in self.always and not _worth_keeping(node, outcome, node.key in self.keep):
             return outcome
         record = Record(
             key=node.key.hex(),
@@ -171,7 +179,7 @@ class Evaluator:
         if X is None:
             return step, None  # a branch without columns stays unfitted, as in scikit-learn
         inject_seeds(step, lambda path: low32(derive_seed(self.spec.seed, node.key, path)))
-        _run_alone(step)
+        run_alone(step)
         y = lend(self.data.target(node.fold, node.side))
         arguments = {m: self.data.arguments(names, node.fold) for m, names in choice.step.routed.items()}
         if node.role == "fit":
@@ -204,7 +212,7 @@ class Evaluator:
         state = self.evaluate(fitted.node).state
         if not isinstance(fitted.step, UnionStep):
             state = _same_class(state, base)
-            return _as_declared(state, base) if declared else state
+            return as_declared(state, base) if declared else state
         unfitted = _branches(base)
         parts = {
             name: self.assemble(child, unfitted[name], declared=declared)
@@ -256,7 +264,7 @@ def _same_class(state: Any, base: Any) -> Any:
     return state
 
 
-def _run_alone(step: Any) -> None:
+def run_alone(step: Any) -> None:
     """Makes `step` use one thread and no cache of its own: jobs change bits, foreign caches miss edits."""
     params = step.get_params(deep=True)
     jobs = {name: 1 for name, value in params.items() if _named(name, "n_jobs") and value not in (None, 1)}
@@ -265,7 +273,7 @@ def _run_alone(step: Any) -> None:
         step.set_params(**jobs, **caches)
 
 
-def _as_declared(state: Any, base: Any) -> Any:
+def as_declared(state: Any, base: Any) -> Any:
     """`state` with the seeds, jobs and caches that the user declared."""
     declared, running = base.get_params(deep=True), state.get_params(deep=True)
     changed = {
@@ -296,7 +304,7 @@ def _worth_keeping(node: StepNode, outcome: Outcome, shared: bool) -> bool:
     return outcome.seconds >= 1.0 and outcome.seconds > 20 * io
 
 
-def _seed_globals(seed: int, key: bytes) -> None:
+def seed_globals(seed: int, key: bytes) -> None:
     """Global generators start from the step, so that code which uses them repeats."""
     number = low32(derive_seed(seed, key, "global"))
     random.seed(number)

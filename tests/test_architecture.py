@@ -28,16 +28,22 @@ ORDER = (
     ("identity",),
     ("store", "space"),
     ("candidates", "data", "routing", "identifier"),
+    ("chunks",),
     ("samplers", "schedules", "request", "draws", "arguments"),
+    ("races",),
+    ("history",),
     ("steps",),
     ("structure", "nodes"),
     ("graph",),
+    ("chains",),
     ("search",),
+    ("training",),
     ("plan",),
-    ("batches",),
+    ("batches", "rounds"),
     ("dry_run", "model"),
     ("results",),
-    ("table",),
+    ("table", "halving_result"),
+    ("halving_search",),
     ("report",),
     ("testing",),
 )
@@ -61,7 +67,7 @@ class Row:
 TABLE = {
     "core": Row(anywhere={"core"} | BASIC, in_functions=LAZY),
     # The public face: the classes that mirror scikit-learn's. Flows are loaded when a search is started.
-    "facade": Row(anywhere={"core", "facade", "sklearn"} | BASIC, in_functions=LAZY | {"flows"}),
+    "facade": Row(anywhere={"core", "facade", "sklearn"} | BASIC, in_functions=LAZY | DASK | {"flows"}),
     "blocks": Row(anywhere={"core", "blocks"} | BASIC | PREFECT, in_functions=LAZY),
     "tasks": Row(
         anywhere={"core", "blocks", "tasks"} | BASIC | PREFECT | DASK | HELPERS,
@@ -77,7 +83,13 @@ TABLE = {
         in_functions=LAZY | {"IPython"},
     ),
 }
-FACADE = {"", "search_cv"}  # prefect_tune/__init__.py and the drop-in classes
+# prefect_tune/__init__.py and the drop-in classes, with what the wrappers do to blocks of rows.
+FACADE = {"", "search_cv", "halving_cv", "adaptive_cv", "adaptive_base"} | {
+    "wrappers",
+    "blockwise",
+    "blockwise_fit",
+    "blockwise_score",
+}
 FOLDERS = {"core": "prefect_tune", "blocks": "blocks", "tasks": "tasks", "flows": "flows"}
 NEVER_LOADED_BY_THE_CORE = {"prefect", "prefect_dask", "dask", "distributed", "sklearn", "pandas", "pyarrow"}
 MAX_LINES = 400

@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from blake3 import blake3
 
@@ -100,6 +100,35 @@ def clear(site: Site, older_than: float | None) -> int:
     freed += _remove_temps(site, min(limit, now - TEMP_GRACE))
     _remove_empty(site)
     return freed
+
+
+def release(site: Site, keys: Iterable[str]) -> int:
+    """Bytes freed by removing the manifests of `keys` and the blobs that no other manifest points to."""
+    freed, digests = 0, set()
+    for key in keys:
+        path = site.manifest(key)
+        record, _ = check_manifest(key, _read(site, path))
+        if record is not None:
+            digests |= {ref.digest for ref in record.outputs}
+            quietly(site.fs.unlink, path)
+    if digests:
+        digests -= {ref.digest for _, refs, _ in _manifests(site) for ref in refs}
+    for digest in digests:
+        path = site.blob(digest)
+        try:
+            size = os.lstat(path).st_size
+            site.fs.unlink(path)
+        except OSError:
+            continue  # removed meanwhile, or read-only
+        freed += size
+    return freed
+
+
+def _read(site: Site, path: str) -> bytes:
+    try:
+        return site.fs.read(path, MAX_RECORD + 65)
+    except OSError:
+        return b""
 
 
 def _remove(site: Site, area: str, limit: float, kept: set[str] | frozenset = frozenset()) -> int:

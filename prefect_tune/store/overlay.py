@@ -71,6 +71,10 @@ class Overlay:
     def has_blob(self, digest: str) -> bool:
         return self.front.has_blob(digest) or self.behind.has_blob(digest)
 
+    def release(self, keys: Iterable[str]) -> int:
+        """Bytes freed in the store that can be written."""
+        return self.front.release(keys)
+
     def scratch(self, run_id: str) -> Path:
         return self.front.scratch(run_id)
 

@@ -213,6 +213,14 @@ class StepStore:
         self._blobs.forget()
         return freed
 
+    def release(self, keys: Iterable[str]) -> int:
+        """Bytes freed by removing what is stored under `keys`; blobs that others point to stay."""
+        keys = list(keys)
+        check_names("0", keys)
+        freed = care.release(self._site, keys) if self.writable else 0
+        self._blobs.forget()
+        return freed
+
     # How it is done
 
     def _winner(self, key: str) -> Record | None:

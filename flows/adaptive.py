@@ -1,0 +1,147 @@
+"""The flows of the adaptive searches, and their async twins.
+
+`hyperband_search`, `successive_halving_search`, `incremental_search` and `inverse_decay_search` share most of
+their parameters, so these are a table here, from which each flow gets its signature and its help texts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import distributed
+from prefect import Flow
+
+from prefect_tune.flows.adaptive_parameters import (
+    COMMON,
+    DECAY,
+    FIRST,
+    HALVING,
+    HYPERBAND,
+    INCREMENTAL,
+    PLACES,
+    PLATEAU,
+    Parameter,
+    signature_of,
+)
+from prefect_tune.flows.adaptive_ready import (
+    NAMES,
+    adaptive_parameters,
+    drawn_races,
+    ready_adaptive,
+)
+from prefect_tune.flows.adaptive_run import run_adaptive
+from prefect_tune.flows.places import Places, open_store
+from prefect_tune.flows.search import (
+    HANDED_OVER,
+    SearchFlow,
+    open_places_for,
+    search_body,
+    sync_twin,
+)
+from prefect_tune.request import revive
+from prefect_tune.results import AdaptiveResult
+from prefect_tune.tasks.api import api_settings
+from prefect_tune.tasks.chunks import chunk_collection, is_chunked
+from prefect_tune.tasks.clients import lent_client
+
+
+class AdaptiveFlow(SearchFlow):
+    """A flow of an adaptive search."""
+
+    kind = "hyperband"
+    ready = staticmethod(ready_adaptive)
+
+    async def _run(self, asked: dict[str, Any]) -> AdaptiveResult:
+        places: Places | None = None
+        try:
+            if is_chunked(asked["X"]):
+                asked, places = await asyncio.to_thread(self._stored, asked)
+            search = await asyncio.to_thread(ready_adaptive, self.kind, asked)
+            parameters = await asyncio.to_thread(adaptive_parameters, asked, search)
+            if places is None:
+                places = await asyncio.to_thread(open_places_for, asked)
+            token = HANDED_OVER.set((search, places))  # type: ignore[arg-type]
+            try:
+                with api_settings(places.api_url):
+                    return await Flow.__call__(self, **parameters)
+            finally:
+                HANDED_OVER.reset(token)
+        finally:
+            if places is not None:
+                await asyncio.to_thread(places.close)
+
+    def _stored(self, asked: dict[str, Any]) -> tuple[dict[str, Any], Places]:
+        """The parameters with a dask collection stored where its blocks lie, and the cluster that did it."""
+        store = open_store(asked.get("store"))
+        live = {**asked, "estimator": revive(asked["estimator"], store, "estimator"),
+                "parameters": revive(asked["parameters"], store, "parameters")}  # fmt: skip
+        drawn_races(self.kind, live)  # what is wrong with the numbers is said before any block is computed
+        if asked.get("cluster") is None and asked.get("n_workers") is None:
+            asked = {**asked, "cluster": _active_cluster()}
+        places = open_places_for(asked)
+        try:
+            fit_params = dict(asked.get("fit_params") or {})
+            per_row = {n: v for n, v in fit_params.items() if is_chunked(v)}
+            params = {name.split("__")[-1]: value for name, value in per_row.items()}
+            with lent_client(places.lease.address, places.lease.client_kwargs) as client:
+                data = chunk_collection(asked["X"], asked.get("y"), client=client, store=store, params=params)
+        except BaseException:
+            places.close()
+            raise
+        # The rows of these arguments are in the chunks now; their names stay, for the calls.
+        fit_params |= dict.fromkeys(per_row, True)
+        return {**asked, "X": data, "y": None, "fit_params": fit_params, "store": store}, places
+
+
+def _active_cluster() -> str | None:
+    """The scheduler of the client that is active here, which holds the collection's blocks if any does."""
+    try:
+        return distributed.default_client().scheduler.address
+    except ValueError:
+        return None
+
+
+def _adaptive_flow(kind: str, summary: str, own: tuple[Parameter, ...]) -> AdaptiveFlow:
+    """The async flow of one kind, with the signature that its parameters make."""
+    name = Parameter("name", NAMES[kind], str, "Name of the search, in the UI and in its artifacts.")
+    parameters = (*FIRST, *own, *PLATEAU, *COMMON, name, *PLACES)
+    signature = signature_of(parameters)
+
+    async def run(*args: Any, **kwargs: Any) -> AdaptiveResult:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return await search_body(kind, dict(bound.arguments), ready_adaptive, run_adaptive)
+
+    run.__name__ = run.__qualname__ = f"a{kind}_search"
+    run.__module__ = __name__
+    run.__doc__ = f"{summary}\n\nArgs:\n" + "\n".join(f"    {p.name}: {p.help}" for p in parameters)
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    made = AdaptiveFlow(
+        run, name=NAMES[kind], flow_run_name="{name}", validate_parameters=False, persist_result=False
+    )
+    made.kind = kind
+    return made
+
+
+ahyperband_search = _adaptive_flow(
+    "hyperband",
+    "The result of a Hyperband search: brackets of successive halving, from many candidates with little "
+    "training\nto few with much.",
+    HYPERBAND,
+)
+asuccessive_halving_search = _adaptive_flow(
+    "successive_halving", "The result of one bracket of successive halving.", HALVING
+)
+aincremental_search = _adaptive_flow(
+    "incremental", "The result of training all candidates round by round, without dropping any.", INCREMENTAL
+)
+ainverse_decay_search = _adaptive_flow(
+    "inverse_decay",
+    "The result of training candidates round by round, dropped along an inverse decay.",
+    DECAY,
+)
+hyperband_search = sync_twin(ahyperband_search)
+successive_halving_search = sync_twin(asuccessive_halving_search)
+incremental_search = sync_twin(aincremental_search)
+inverse_decay_search = sync_twin(ainverse_decay_search)

@@ -1,0 +1,370 @@
+"""One bracket of an adaptive search: rounds that fan out, and the decisions between them.
+
+Rule 1: what is known is never submitted: a round looks its scores up first, then the checkpoints to go on
+from.
+Rule 2: a decision is a function of the complete round, and in the journal before anything follows from it. A
+decision that the journal has otherwise stops the search: some score cannot be repeated.
+Rule 3: a candidate that fails is out; its bracket goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect_tune.chains import Chain
+from prefect_tune.errors import InfrastructureError
+from prefect_tune.flows.dispatch import Dispatch, Tally
+from prefect_tune.history import RaceHistory, Scored
+from prefect_tune.identity.encode import encode
+from prefect_tune.identity.keys import step_key
+from prefect_tune.races import Race
+from prefect_tune.rounds import ModelUnit, Pace, PrefixUnit, RoundBatch, TrainUnit, plan_round
+from prefect_tune.store import Record
+from prefect_tune.store.failpoints import failpoint
+from prefect_tune.table import LeafFailure
+from prefect_tune.tasks.batch import SearchFile
+from prefect_tune.tasks.outcome import BatchOutcome
+from prefect_tune.tasks.runner import TuneTaskRunner
+from prefect_tune.training import TrainingSpec
+
+
+@dataclass(slots=True)
+class Board:
+    """What the brackets of one search have in common while it runs.
+
+    Attributes:
+        spec: the search.
+        store: where results are found and left.
+        slots: threads of the cluster.
+        max_resource: what no candidate exceeds.
+        resources: Dask resources of the step that is trained.
+        started: clock at the start of the search.
+        told: called after each batch and each round.
+        tally: counts over all brackets.
+        pace: what training has taken.
+        failures: (row, split) -> why.
+        found, run: scores of rounds from the store, and of this run.
+        reused: seconds of training that the store saved.
+        reached: (row, split) -> units it has had.
+        best: (score, row) of the best so far.
+        histories: of the brackets that have begun.
+        thread: the one thread in which keys are made and looked up.
+    """
+
+    spec: TrainingSpec
+    store: Any
+    slots: int
+    max_resource: int
+    resources: Mapping[str, float]
+    started: float
+    told: Callable[[Board], Awaitable[None]]
+    tally: Tally = field(default_factory=Tally)
+    pace: Pace = field(default_factory=Pace)
+    failures: dict[tuple[int, int], LeafFailure] = field(default_factory=dict)
+    found: int = 0
+    run: int = 0
+    reused: float = 0.0
+    reached: dict[tuple[int, int], int] = field(default_factory=dict)
+    best: tuple[float, int] | None = None
+    histories: list[RaceHistory] = field(default_factory=list)
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "prefect-tune-keys"))
+    _chains: Any = None
+    _known: dict[tuple[int, int], Chain] = field(default_factory=dict)
+
+    def chain(self, row: int, split: int) -> Chain:
+        """The chain of a candidate on a split; only for use in `thread`."""
+        if self._chains is None:
+            self._chains = self.spec.chains()
+        if (row, split) not in self._known:
+            self._known[row, split] = self._chains.chain(self.spec.candidates[row], split)
+        return self._known[row, split]
+
+    async def off_loop(self, function: Callable[..., Any], *args: Any) -> Any:
+        """What `function` returns, from the thread of the keys."""
+        return await asyncio.get_running_loop().run_in_executor(self.thread, function, *args)
+
+
+class BoardDispatch(Dispatch):
+    """Runs batches whose outcomes go onto the board."""
+
+    def __init__(self, board: Board, search: SearchFile, runner: TuneTaskRunner) -> None:
+        super().__init__(search, runner, board.slots, board.tally)
+        self.board = board
+        self.scores: dict[str, Record] = {}
+
+    def absorb(self, outcome: BatchOutcome) -> None:
+        self.scores |= {record.key: record for record in outcome.records}
+        for failure in outcome.failures:
+            entry = self.board.failures.setdefault(
+                (failure.row, failure.fold), LeafFailure(failure.cause, failure.tail, failure.seconds)
+            )
+            if failure.metric:
+                entry.scores.add(("test", failure.metric))
+        self.board.tally.count(outcome)
+
+    def condemn(self, leaf: Any, cause: BaseException) -> None:
+        """A unit whose workers die is a failed candidate.
+
+        Raises:
+            InfrastructureError: with `error_score="raise"`, or for what is no candidate's.
+        """
+        text = f"{type(cause).__name__}: the workers that ran it were lost"
+        if not isinstance(leaf, TrainUnit) or self.board.spec.error_score == "raise":
+            raise InfrastructureError(f"candidate {leaf.row}, split {leaf.split}: {text}.") from cause
+        self.board.failures[leaf.row, leaf.split] = LeafFailure(text, repr(cause))
+
+    async def tell(self) -> None:
+        await self.board.told(self.board)
+
+
+class RaceRunner(BoardDispatch):
+    """Runs one bracket.
+
+    Args:
+        board: of the search.
+        race: the bracket.
+        search: where workers find the search.
+        runner: the started task runner of the bracket's flow run.
+    """
+
+    def __init__(self, board: Board, race: Race, search: SearchFile, runner: TuneTaskRunner) -> None:
+        super().__init__(board, search, runner)
+        self.race_of = race
+        self.rows = dict(zip(race.keys, race.rows, strict=True))
+        self.history = RaceHistory(race, [])
+        board.histories.append(self.history)
+        self._paths: dict[int, tuple[int, ...]] = dict.fromkeys(race.rows, ())
+        self._held: dict[tuple[int, int], int] = {}
+        self._index = 0
+
+    async def race(self) -> RaceHistory:
+        """All scores of the bracket, once it is over."""
+        metric, schedule = self.board.spec.metric, self.race_of.schedule
+        number = 0
+        while targets := schedule.next_round(self.history.reports(metric)):
+            await self._round(number, targets)
+            await self.board.off_loop(self._decide, number)
+            number += 1
+        return self.history
+
+    async def _round(self, number: int, targets: Mapping[str, int]) -> None:
+        board = self.board
+        for key, level in targets.items():
+            self._paths[self.rows[key]] += (level,)
+        units = [
+            TrainUnit(self.rows[key], split, self._paths[self.rows[key]])
+            for key in targets
+            for split in range(board.spec.n_splits)
+        ]
+        keys = await board.off_loop(self._look_up, units)
+        known = {unit for unit in units if all(key in self.scores for key in keys[unit])}
+        # Between calls nothing is free: only what is missing is looked at again.
+        missing = [unit for unit in units if unit not in known]
+        while missing:
+            missing = await board.off_loop(self._with_starts, missing)
+            before = len(missing)
+            await self.run(self._batches(number, missing))
+            missing = [unit for unit in missing if not self._settled(unit, keys)]
+            if len(missing) == before:
+                raise InfrastructureError(
+                    f"candidate {missing[0].row}, split {missing[0].split}: the worker's key of this training "
+                    "is not the driver's. Do all workers have the same versions of your code, Python and the "
+                    "packages?"
+                )
+        self._enter(units, keys, known)
+        await board.told(board)
+
+    def _look_up(self, units: Sequence[TrainUnit]) -> dict[TrainUnit, tuple[str, ...]]:
+        """The keys of the scores of each unit; what the store knows of them is taken in."""
+        found = {unit: self.board.chain(unit.row, unit.split).score_keys(unit.path) for unit in units}
+        wanted = [key for keys in found.values() for key in keys]
+        self.scores |= self.board.store.lookup(wanted, self.board.spec.scope)
+        return {_plain(unit): keys for unit, keys in found.items()}
+
+    def _with_starts(self, units: Sequence[TrainUnit]) -> list[TrainUnit]:
+        """The units with the checkpoints that the store has on their way."""
+        if not self.board.spec.resource.by_calls:
+            return list(units)
+        wanted: dict[str, tuple[TrainUnit, int]] = {}
+        for unit in units:
+            chain = self.board.chain(unit.row, unit.split)
+            held = self._held.get((unit.row, unit.split), 0)
+            for calls in range(max(held, 1), chain.calls(unit.path[-1]) + 1):
+                wanted[chain.link(calls).hex()] = (unit, calls)
+        starts: dict[TrainUnit, list[int]] = {unit: [] for unit in units}
+        for key in self.board.store.lookup(list(wanted), self.board.spec.scope):
+            unit, calls = wanted[key]
+            starts[unit].append(calls)
+        return [
+            TrainUnit(unit.row, unit.split, unit.path, tuple(sorted(starts[unit], reverse=True)))
+            for unit in units
+        ]
+
+    def _batches(self, number: int, units: Sequence[TrainUnit]) -> list[RoundBatch]:
+        race, board = self.race_of, self.board
+        ahead = {unit: unit.path[-1] - (unit.path[-2] if len(unit.path) > 1 else 0) for unit in units}
+        level = max(unit.path[-1] for unit in units)
+        batches = plan_round(
+            units,
+            ahead,
+            board.pace,
+            board.slots,
+            first_index=self._index,
+            label=f"{race.label} · to {level} {board.spec.resource.unit}s",
+            resources=board.resources,
+            priority=board.max_resource - min(ahead_from(unit) for unit in units),
+        )
+        self._index += len(batches) + 10_000  # pieces of a batch that was cut get numbers in between
+        return batches
+
+    def absorb(self, outcome: BatchOutcome) -> None:
+        super().absorb(outcome)
+        for record in outcome.records:
+            values = record.values
+            self.board.pace.learn(values["calls"], values["fit_seconds"], values["score_seconds"])
+
+    def _settled(self, unit: TrainUnit, keys: Mapping[TrainUnit, tuple[str, ...]]) -> bool:
+        if (unit.row, unit.split) in self.board.failures:
+            return True
+        return all(key in self.scores for key in keys[_plain(unit)])
+
+    def _enter(self, units: Sequence[TrainUnit], keys: Any, known: set[TrainUnit]) -> None:
+        """Puts the scores of a round into the history, candidate by candidate in the order of their keys."""
+        board, spec = self.board, self.board.spec
+        elapsed = time.perf_counter() - board.started
+        by_row: dict[int, list[TrainUnit]] = {}
+        for unit in units:
+            by_row.setdefault(unit.row, []).append(unit)
+        for row, group in by_row.items():
+            records = [[self.scores.get(key) for key in keys[unit]] for unit in group]
+            present = [record for group_records in records for record in group_records if record is not None]
+            scores = {
+                metric: tuple(self._score(group_records[i]) for group_records in records)
+                for i, metric in enumerate(spec.metrics)
+            }
+            fits = [r.values["fit_seconds"] for r in present]
+            event = Scored(
+                row=row,
+                level=group[0].path[-1],
+                scores=scores,
+                fit_seconds=sum(fits) / len(fits) if fits else 0.0,
+                score_seconds=sum(r.values["score_seconds"] for r in present) / max(1, len(present)),
+                elapsed=elapsed,
+                known=all(unit in known for unit in group),
+            )
+            self.history.events.append(event)
+            self._count(event, group, known, present)
+
+    def _score(self, record: Record | None) -> float:
+        """A score as a number; what failed has none, whatever `error_score` shows in its place."""
+        return float("nan") if record is None else float(record.values["score"])
+
+    def _count(self, event: Scored, group: Sequence[TrainUnit], known: set[TrainUnit], present: Any) -> None:
+        board = self.board
+        if event.known:
+            board.found += len(group)
+            board.reused += sum(record.values["fit_seconds"] for record in present)
+        else:
+            board.run += len(group)
+        for unit in group:
+            if unit not in known:
+                self._held[unit.row, unit.split] = board.chain(unit.row, unit.split).calls(event.level)
+            board.reached[unit.row, unit.split] = event.level
+        score = event.scores[board.spec.metric]
+        value = sum(score) / len(score)
+        if math.isfinite(value) and (board.best is None or value > board.best[0]):
+            board.best = (value, event.row)
+
+    def _decide(self, number: int) -> None:
+        """Leaves the decision after a round in the journal.
+
+        Raises:
+            InfrastructureError: the journal has another one for the same round.
+        """
+        board, race = self.board, self.race_of
+        reports = self.history.reports(board.spec.metric)
+        following = race.schedule.next_round(reports)
+        failed = sorted(key for key, found in reports.items() if found and not math.isfinite(found[-1].score))
+        splits = range(board.spec.n_splits)
+        states = [self._state(row, split) for row in race.rows for split in splits]
+        sides = [board.spec.validation_key(split) for split in splits]
+        rule = [repr(race.schedule), board.spec.metric, number, list(race.keys), failed]
+        key = step_key("decision", encode(rule), (*states, *sides)).hex()
+        scores = {key: found[-1].score for key, found in sorted(reports.items()) if found}
+        values = {"scores": {k: v for k, v in scores.items() if math.isfinite(v)}, "next": dict(following)}
+        failpoint("F6")
+        earlier = board.store.lookup([key], board.spec.scope).get(key)
+        if earlier is None:
+            board.store.put_pack(
+                [Record(key=key, kind="decision", values=values)], board.spec.scope, durable=True
+            )
+        elif dict(earlier.values["scores"]) != values["scores"]:
+            self._conflict(number, dict(earlier.values["scores"]), values["scores"])
+        failpoint("F7")
+
+    def _state(self, row: int, split: int) -> bytes:
+        """The key of what a candidate has been trained to."""
+        chain, path = self.board.chain(row, split), self._paths[row]
+        return chain.key(path) if path else chain.start
+
+    def _conflict(self, number: int, before: dict[str, float], now: dict[str, float]) -> None:
+        changed = [key for key in now if before.get(key) != now[key]] or sorted(set(before) ^ set(now))
+        row = self.rows[changed[0]]
+        raise InfrastructureError(
+            f"{self.race_of.label}, round {number + 1}: candidate {row} has the score "
+            f"{now.get(changed[0])!r}, but an earlier run of the same search decided on "
+            f"{before.get(changed[0])!r} ({len(changed)} scores differ). The estimator or the scorer does not "
+            "repeat its results: set its random_state, or search into another store= folder."
+        )
+
+
+def ahead_from(unit: TrainUnit) -> int:
+    """The level from which a unit starts."""
+    return unit.path[-2] if len(unit.path) > 1 else 0
+
+
+def _plain(unit: TrainUnit) -> TrainUnit:
+    return TrainUnit(unit.row, unit.split, unit.path)
+
+
+class PrefixDispatch(BoardDispatch):
+    """Fits the steps before the last, each distinct one once per split."""
+
+    async def fit_all(self) -> None:
+        """Runs, depth by depth, every such step that the store lacks."""
+        for depth in range(await self.board.off_loop(self._depth)):
+            units = await self.board.off_loop(self._unknown, depth)
+            label = f"first steps · {depth + 1}"
+            await self.run([RoundBatch(index=i, leaves=(u,), label=label) for i, u in enumerate(units)])
+
+    def _depth(self) -> int:
+        rows = range(len(self.board.spec.candidates))
+        return max((len(self.board.chain(row, 0).states) for row in rows), default=0)
+
+    def _unknown(self, depth: int) -> list[PrefixUnit]:
+        board, distinct = self.board, {}
+        for row in range(len(board.spec.candidates)):
+            for split in range(board.spec.n_splits):
+                states = board.chain(row, split).states
+                state = states[depth] if depth < len(states) else None
+                if state is not None:
+                    key = tuple(node.key.hex() for node in state.nodes())
+                    distinct.setdefault(key, PrefixUnit(row, split, depth))
+        wanted = [key for keys in distinct for key in keys]
+        found = board.store.lookup(wanted, board.spec.scope)
+        return [unit for keys, unit in distinct.items() if any(key not in found for key in keys)]
+
+
+class ModelDispatch(BoardDispatch):
+    """Leaves the best candidate's whole estimator in the store."""
+
+    async def keep(self, unit: ModelUnit) -> str:
+        """The key of the model."""
+        outcomes = await self.run([RoundBatch(index=0, leaves=(unit,), label="best model")])
+        return outcomes[0].model

@@ -1,0 +1,157 @@
+"""The rows of an adaptive search, read chunk by chunk; what `Dataset` is to a search on whole folds.
+
+Rule 1: one chunk at a time. Only the rows that are scored, and the sample on which first steps are fitted,
+are ever put together from several chunks; the former once, into the store, from where all processes map them.
+Rule 2: what several steps share is lent, never given (see `dataset`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from prefect_tune.chunks import ChunkRows, read_chunk
+from prefect_tune.nodes import TEST, TRAIN
+from prefect_tune.store import MissingBlob, Record, StepStore
+from prefect_tune.tasks.dataset import protect, size_of
+from prefect_tune.training import TrainingSpec
+
+HELD_BYTES = 192 * 2**20
+"""Bytes of chunks that a process keeps, so that candidates trained one after another read them once."""
+
+
+class ChunkFeed:
+    """The chunks of a search in one process.
+
+    Args:
+        spec: the search.
+        store: where stored chunks lie.
+    """
+
+    def __init__(self, spec: TrainingSpec, store: StepStore) -> None:
+        self.spec, self.store = spec, store
+        self.parts = spec.parts()
+        self._held: OrderedDict[tuple[int, str], ChunkRows] = OrderedDict()
+        self._bytes = 0
+
+    def rows(self, fold: int, side: str, pairwise: bool = False) -> Any:
+        """X of the compiler's fold `fold`; see `chains.Parts` for how folds are numbered."""
+        return self.chunk(fold, side).X
+
+    def target(self, fold: int, side: str) -> Any:
+        """y of the same rows; None without y."""
+        return self.chunk(fold, side).y
+
+    def arguments(self, names: Any, fold: int, side: str = TRAIN) -> dict[str, Any]:
+        """Nothing: the steps before the last take no arguments in rounds."""
+        return {}
+
+    def chunk(self, fold: int, side: str) -> ChunkRows:
+        """The rows of a fold with target and arguments, remembered while there is room."""
+        key = (fold, side)
+        if key in self._held:
+            self._held.move_to_end(key)
+            return self._held[key]
+        found = self._validation(fold) if side == TEST else self._training(fold)
+        for part in (found.X, found.y, *found.params.values()):
+            protect(part)
+        self._held[key] = found
+        self._bytes += _bytes(found)
+        while self._bytes > HELD_BYTES and len(self._held) > 1:
+            _, dropped = self._held.popitem(last=False)
+            self._bytes -= _bytes(dropped)
+        return found
+
+    def _training(self, fold: int) -> ChunkRows:
+        place = self.parts.place(fold)
+        if place is not None:
+            return self._part(*place, TRAIN)
+        split = fold - self.parts.sample(0)
+        parts = [self._part(split, chunk, TRAIN) for chunk in self.spec.sample_chunks(split)]
+        return first_rows(joined(parts), self.spec.prefix_rows)
+
+    def _part(self, split: int, chunk: int, side: str) -> ChunkRows:
+        plan: Any = self.spec.split
+        return read_chunk(plan.chunk(split, chunk, side), self.store, plan.rows(split, chunk, side))
+
+    def _validation(self, split: int) -> ChunkRows:
+        """The rows that are scored: from the store, or put together and left there."""
+        key, scope = self.spec.validation_key(split).hex(), self.spec.scope
+        record = self.store.get(key, scope)
+        if record is not None and record.outputs:
+            try:
+                return self._loaded(record)
+            except MissingBlob:
+                pass
+        start = time.perf_counter()
+        parts = range(self.spec.split.n_parts(split, TEST))
+        found = joined([self._part(split, part, TEST) for part in parts])
+        record = Record(
+            key=key,
+            kind="rows",
+            family="validation rows",
+            seconds=time.perf_counter() - start,
+            created=time.time(),
+            creator=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        named = {"X": found.X, "y": found.y, **{f"param {n}": v for n, v in found.params.items()}}
+        record = self.store.put(record, {n: v for n, v in named.items() if v is not None}, scope)
+        return self._loaded(record) if record.outputs else found
+
+    def _loaded(self, record: Record) -> ChunkRows:
+        parts = {blob.name: self.store.load(record, blob.name) for blob in record.outputs}
+        params = {n.removeprefix("param "): v for n, v in parts.items() if n.startswith("param ")}
+        return ChunkRows(X=parts["X"], y=parts.get("y"), params=params)
+
+
+def joined(parts: Sequence[ChunkRows]) -> ChunkRows:
+    """The rows of several chunks one below the other."""
+    if len(parts) == 1:
+        return parts[0]
+    names = list(parts[0].params)
+    return ChunkRows(
+        X=_stacked([part.X for part in parts]),
+        y=None if parts[0].y is None else _stacked([part.y for part in parts]),
+        params={name: _stacked([part.params[name] for part in parts]) for name in names},
+    )
+
+
+def first_rows(rows: ChunkRows, count: int | None) -> ChunkRows:
+    """The first `count` rows; all of them for None."""
+    if count is None or count >= _length(rows.X):
+        return rows
+    from sklearn.utils import _safe_indexing
+
+    def cut(value: Any) -> Any:
+        return None if value is None else _safe_indexing(value, np.arange(count))
+
+    return ChunkRows(X=cut(rows.X), y=cut(rows.y), params={n: cut(v) for n, v in rows.params.items()})
+
+
+def _stacked(values: list[Any]) -> Any:
+    first = values[0]
+    if hasattr(first, "iloc"):
+        import pandas as pd
+
+        return pd.concat(values, ignore_index=True)
+    if isinstance(first, list):
+        return [item for value in values for item in value]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(values)
+    from scipy.sparse import vstack
+
+    return vstack(values, format=first.format)
+
+
+def _length(value: Any) -> int:
+    return value.shape[0] if hasattr(value, "shape") else len(value)
+
+
+def _bytes(rows: ChunkRows) -> int:
+    return size_of(rows.X) + (size_of(rows.y) if rows.y is not None else 0)

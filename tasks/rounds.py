@@ -1,0 +1,284 @@
+"""Training the units of one batch of a round, and scoring them.
+
+Rule 1: training goes on from the furthest state there is, in memory or in the store; what it arrives at is
+left under its key before the task run ends. So whatever dies, at most the calls of one unit are made again.
+Rule 2: a state belongs to one unit at a time. What memory holds is taken out of it to be trained further.
+Rule 3: a candidate that raises costs itself only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from prefect_tune.chains import Chain
+from prefect_tune.errors import StoreUnavailable
+from prefect_tune.identity.encode import encode
+from prefect_tune.identity.keys import step_key
+from prefect_tune.nodes import TEST
+from prefect_tune.rounds import ModelUnit, PrefixUnit, RoundBatch, TrainUnit
+from prefect_tune.steps import ChainStep, Step
+from prefect_tune.store import MissingBlob, Record
+from prefect_tune.store.failpoints import failpoint
+from prefect_tune.tasks.dataset import lend, private_copy
+from prefect_tune.tasks.execute import CREATOR, Evaluator, as_declared, wants_to_write
+from prefect_tune.tasks.growth import Trained, grown, new_estimator, trained_by_calls
+from prefect_tune.tasks.memo import StepFailed
+from prefect_tune.tasks.outcome import BatchOutcome, FailedLeaf, cause_of, tail_of, trace_of, travelling
+from prefect_tune.tasks.scoring import ScoreFailed, score
+
+HELD_STATES, HELD_BYTES = 512, 128 * 2**20
+"""Trained states that a process keeps in memory, so that the next round need not read them."""
+
+
+class States:
+    """Trained states of this process by key; the least recently used go first."""
+
+    def __init__(self) -> None:
+        self._items: OrderedDict[bytes, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
+
+    def take(self, key: bytes) -> Any:
+        """The state, which is forgotten here: its taker may train it further. None if there is none."""
+        state, size = self._items.pop(key, (None, 0))
+        self._bytes -= size
+        return state
+
+    def put(self, key: bytes, state: Any, size: int) -> None:
+        self.take(key)
+        self._items[key] = (state, size)
+        self._bytes += size
+        while self._items and (len(self._items) > HELD_STATES or self._bytes > HELD_BYTES):
+            _, (_, dropped) = self._items.popitem(last=False)
+            self._bytes -= dropped
+
+
+class RoundRunner:
+    """Runs what one batch of a round asks for.
+
+    Args:
+        evaluator: of the search, with chains.
+        batch: what to run.
+        outcome: filled as things end.
+    """
+
+    def __init__(self, evaluator: Evaluator, batch: RoundBatch, outcome: BatchOutcome) -> None:
+        self.evaluator, self.batch, self.outcome = evaluator, batch, outcome
+        self.spec, self.store, self.feed = evaluator.spec, evaluator.store, evaluator.data
+        self.strict = self.spec.error_score == "raise"
+        self.states: States = vars(evaluator).setdefault("states", States())
+
+    def run(self) -> None:
+        """Nothing; the outcome is filled.
+
+        Raises:
+            Exception: the user's own, with `error_score="raise"`.
+        """
+        deadline = time.perf_counter() + self.batch.budget if self.batch.budget else None
+        for unit in self.batch.leaves:
+            if deadline and self.outcome.done and time.perf_counter() > deadline:
+                break
+            if isinstance(unit, PrefixUnit):
+                self._prefix(unit)
+            elif isinstance(unit, ModelUnit):
+                self._model(unit)
+            else:
+                self._unit(unit)
+
+    def _chain(self, unit: TrainUnit | PrefixUnit | ModelUnit) -> Chain:
+        chain = self.evaluator.chains.chain(self.spec.candidates[unit.row], unit.split)
+        nodes = [node for state in chain.states if state is not None for node in state.nodes()]
+        self.evaluator.always |= {ancestor.key for node in nodes for ancestor in node.ancestors()}
+        return chain
+
+    def _prefix(self, unit: PrefixUnit) -> None:
+        state = self._chain(unit).states[unit.depth]
+        # The candidates behind it meet the same failure and report it as theirs.
+        with suppress(StepFailed):
+            for node in state.nodes() if state is not None else ():
+                self.evaluator.evaluate(node)
+        self.outcome.done.append((unit.row, unit.split))
+
+    # -- training ------------------------------------------------------------------------------------
+
+    def _unit(self, unit: TrainUnit) -> None:
+        chain = self._chain(unit)
+        self.outcome.done.append((unit.row, unit.split))
+        start = time.perf_counter()
+        try:
+            trained = self._trained(chain, unit)
+        except StepFailed as failure:
+            self._failed(unit, failure.__cause__, failure.seconds)
+            return
+        except (Exception, SystemExit) as error:  # user code that exits fails its candidate, not its worker
+            self._failed(unit, error, time.perf_counter() - start)
+            return
+        if unit.scored:
+            self._score(chain, unit, trained)
+        self.states.put(chain.key(unit.path), trained.state, trained.size)
+
+    def _trained(self, chain: Chain, unit: TrainUnit) -> Trained:
+        """The state at the last level of the unit's path, left in the store."""
+        key = chain.key(unit.path)
+        found = self._furthest(chain, unit)
+        if found.key == key:
+            return found
+        if found.state is None:
+            found.state = new_estimator(chain.choice, self.spec.seed, chain.start)
+        train = trained_by_calls if self.spec.resource.by_calls else grown
+        start = time.perf_counter()
+        found.state = train(self.evaluator, chain, found, unit.path)
+        trained = Trained(key=key, state=found.state, seconds=time.perf_counter() - start)
+        failpoint("F1")
+        record = Record(
+            key=key.hex(),
+            kind="checkpoint",
+            family=f"{chain.choice.step.family}.{self.spec.resource.name}",
+            values={"level": unit.path[-1], "from": found.level},
+            inputs=(chain.start.hex(),),
+            seconds=trained.seconds,
+            created=time.time(),
+            creator=CREATOR,
+        )
+        stored = self.store.put(record, {"model": trained.state}, self.spec.scope)
+        trained.size = stored.outputs[0].size if stored.outputs else 0
+        trained.level = chain.calls(unit.path[-1]) if self.spec.resource.by_calls else unit.path[-1]
+        trained.since = found.level
+        return trained
+
+    def _furthest(self, chain: Chain, unit: TrainUnit) -> Trained:
+        """The furthest state on the way to the unit's level: from memory, from the store, or none yet."""
+        for level, key in self._stations(chain, unit):
+            state = self.states.take(key)
+            if state is not None:
+                return Trained(key=key, state=state, level=level, since=level)
+            record = self.store.get(key.hex(), self.spec.scope)
+            if record is None or not record.outputs:
+                continue
+            with suppress(MissingBlob):
+                state = self.store.load(record, "model", writable=True)
+                self.outcome.reused += 1
+                return Trained(key=key, state=state, level=level, since=level, size=record.outputs[0].size)
+        return Trained(key=chain.start)
+
+    def _stations(self, chain: Chain, unit: TrainUnit) -> Iterator[tuple[int, bytes]]:
+        """(level or calls, key) of every state that may be there, the furthest first."""
+        if self.spec.resource.by_calls:
+            for calls in unit.starts:
+                yield calls, chain.link(calls)
+            return
+        for length in range(len(unit.path), 0, -1):
+            yield unit.path[length - 1], chain.key(unit.path[:length])
+
+    # -- scores --------------------------------------------------------------------------------------
+
+    def _score(self, chain: Chain, unit: TrainUnit, trained: Trained) -> None:
+        begun = time.perf_counter()
+        target = self.feed.target(unit.split, TEST)
+        try:
+            if chain.through:
+                estimator, shown = trained.state, self.evaluator.evaluate(chain.validation).out
+            else:
+                estimator = self.whole(chain, unit.row, trained.state)
+                shown = private_copy(self.feed.rows(unit.split, TEST))
+        except StepFailed as failure:
+            self._failed(unit, failure.__cause__, failure.seconds)
+            return
+
+        def ask(X: Any) -> Any:
+            return score(self.spec.scorer, estimator, X, lend(target), {}, strict=self.strict)
+
+        try:
+            scores = ask(lend(shown))
+        except ValueError as error:
+            if not wants_to_write(error):
+                raise
+            scores = ask(private_copy(shown))
+        seconds = time.perf_counter() - begun
+        self.evaluator.ran.append((f"{chain.choice.step.family}.score", seconds))
+        for key, (metric, value) in zip(chain.score_keys(unit.path), scores.items(), strict=True):
+            if isinstance(value, ScoreFailed):
+                cause, tail = value.strip().splitlines()[-1], tail_of(value)
+                self.outcome.failures.append(
+                    FailedLeaf(row=unit.row, fold=unit.split, metric=metric, cause=cause, tail=tail)
+                )
+                continue
+            values = {
+                "score": value,
+                "score_seconds": seconds,
+                "fit_seconds": trained.seconds,
+                "calls": trained.level - trained.since,
+            }
+            self.outcome.records.append(
+                Record(
+                    key=key,
+                    kind="score",
+                    family=f"{chain.choice.step.family}.score",
+                    values=values,
+                    seconds=seconds / len(scores),
+                    created=time.time(),
+                    creator=CREATOR,
+                )
+            )
+
+    # -- whole estimators ----------------------------------------------------------------------------
+
+    def whole(self, chain: Chain, row: int, state: Any, *, declared: bool = False) -> Any:
+        """The user's estimator with the candidate's parameters, every step replaced by its fitted state."""
+        tree, _ = self.evaluator.compiler.resolve(self.spec.candidates[row])
+        return self._assembled(tree, self.evaluator.configured(row), iter(chain.states), state, declared)
+
+    def _assembled(self, tree: Step, base: Any, states: Iterator[Any], last: Any, declared: bool) -> Any:
+        if not isinstance(tree, ChainStep):
+            return as_declared(last, base) if declared else last
+        parts = []
+        for (name, part), (_, child) in zip(base.steps[:-1], tree.children[:-1], strict=True):
+            state = next(states)
+            if child is not None and state is not None:
+                part = self.evaluator.assemble(state, part, declared=declared)
+            parts.append((name, part))
+        name, part = base.steps[-1]
+        final = tree.children[-1][1]
+        assert final is not None  # the chain was made of it
+        base.steps = [*parts, (name, self._assembled(final, part, states, last, declared))]
+        return base
+
+    def _model(self, unit: ModelUnit) -> None:
+        """Leaves the whole fitted estimator in the store, as the user declared it."""
+        chain = self._chain(unit)
+        states = [node.key for state in chain.states if state is not None for node in state.nodes()]
+        extras = encode(sorted(map(str, self.spec.estimator.get_params(deep=True).items())))
+        key = step_key("model", b"", (chain.key(unit.path), *states), extras).hex()
+        record = self.store.get(key, self.spec.scope)
+        if record is None or not record.outputs:
+            train = TrainUnit(unit.row, unit.split, unit.path, unit.starts, scored=False)
+            try:
+                trained = self._trained(chain, train)
+                model = self.whole(chain, unit.row, trained.state, declared=True)
+            except StepFailed as failure:
+                raise travelling(failure.__cause__) from None
+            record = Record(key=key, kind="model", family=type(model).__name__, seconds=trained.seconds,
+                            created=time.time(), creator=CREATOR)  # fmt: skip
+            record = self.store.put(record, {"model": model}, self.spec.scope)
+            if not record.outputs:
+                raise StoreUnavailable(f"the best model cannot be written to the store at {self.store.root}.")
+        else:
+            self.outcome.reused += 1
+        self.outcome.model = key
+        self.outcome.done.append((unit.row, unit.split))
+
+    def _failed(self, unit: TrainUnit, error: BaseException | None, seconds: float) -> None:
+        if self.strict:
+            raise travelling(error) from None
+        self.outcome.failures.append(
+            FailedLeaf(
+                row=unit.row,
+                fold=unit.split,
+                cause=cause_of(error),
+                tail=tail_of(trace_of(error)),
+                seconds=seconds,
+            )
+        )
