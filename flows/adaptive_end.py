@@ -39,13 +39,13 @@ def tabulate(search: AdaptiveSearch, board: Board, histories: Sequence[RaceHisto
     if best is None:
         first = failures[0].tail if failures else "no candidate has a finite score"
         raise UserError(
-            f"all {len(spec.candidates)} candidates failed; set error_score='raise' to see the first error as it "
-            f"was raised. The first:\n{first}"
+            f"all {len(spec.candidates)} candidates failed; set error_score='raise' to see the first error as "
+            f"it was raised. The first:\n{first}"
         )
     if failures:
         warnings.warn(
-            f"{len({f.candidate for f in failures})} of {len(spec.candidates)} candidates failed and were dropped; "
-            f"the first: {failures[0].cause}. See the report for all of them.",
+            f"{len({f.candidate for f in failures})} of {len(spec.candidates)} candidates failed and were "
+            f"dropped; the first: {failures[0].cause}. See the report for all of them.",
             UserWarning,
             stacklevel=2,
         )
@@ -108,7 +108,7 @@ async def keep_best(
         row, run_id = 0, uuid.uuid4().hex
         file = await asyncio.to_thread(publish, spec, search.store, run_id)
     inner = Board(
-        spec, search.store, board.slots, board.max_resource, board.resources, board.started, board.told
+        spec, search.store, board.slots, board.max_resource, board.resources, board.started, _quietly
     )
     inner.tally = board.tally
     try:
@@ -125,6 +125,10 @@ async def keep_best(
     root = store.home_of(key, spec.scope) if hasattr(store, "home_of") else store.root
     model = ModelRef(store=str(root), scope=spec.scope, key=key)
     return dataclasses.replace(result, model=model, refit_seconds=time.perf_counter() - begun)
+
+
+async def _quietly(_: Board) -> None:
+    """Nothing is shown of the last task run."""
 
 
 def with_cost(result: AdaptiveResult, search: AdaptiveSearch, board: Board) -> AdaptiveResult:
@@ -155,7 +159,7 @@ def with_cost(result: AdaptiveResult, search: AdaptiveSearch, board: Board) -> A
 def release_losers(search: AdaptiveSearch, result: AdaptiveResult, board: Board) -> int:
     """Bytes freed by dropping checkpoints beyond what `keep_checkpoints` asks for.
 
-    Scores stay, so a repeated search still trains nothing; a larger one may have to train again what is dropped.
+    Scores stay, so a repeated search still trains nothing; a larger one may have to train again.
     """
     keep = search.keep
     if not keep.limited:
@@ -165,7 +169,7 @@ def release_losers(search: AdaptiveSearch, result: AdaptiveResult, board: Board)
     order = sorted(range(len(rows)), key=lambda i: (int(ranks[i]), i))
     kept = {rows[i] for i in order[: keep.per_search]}
     levels: dict[int, list[int]] = {row: [] for row in rows}
-    names = {name: row for name, row in zip(result.cv_results["model_id"], rows, strict=True)}
+    names = dict(zip(result.cv_results["model_id"], rows, strict=True))
     for entry in result.history:
         levels[names[entry["model_id"]]].append(entry["partial_fit_calls"])
     doomed = []

@@ -10,6 +10,7 @@ Rule 3: a candidate that fails is out; its bracket goes on.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -207,27 +208,47 @@ class RaceRunner(BoardDispatch):
         ]
 
     def _batches(self, number: int, units: Sequence[TrainUnit]) -> list[RoundBatch]:
+        batches = self._planned(units, self._index)
+        self._index += len(batches) + 10_000  # what follows from these gets numbers in between
+        return batches
+
+    def _planned(self, units: Sequence[TrainUnit], first_index: int) -> list[RoundBatch]:
         race, board = self.race_of, self.board
-        ahead = {unit: unit.path[-1] - (unit.path[-2] if len(unit.path) > 1 else 0) for unit in units}
+        ahead = {unit: unit.path[-1] - ahead_from(unit) for unit in units}
         level = max(unit.path[-1] for unit in units)
-        batches = plan_round(
+        return plan_round(
             units,
             ahead,
             board.pace,
             board.slots,
-            first_index=self._index,
+            first_index=first_index,
             label=f"{race.label} · to {level} {board.spec.resource.unit}s",
             resources=board.resources,
             priority=board.max_resource - min(ahead_from(unit) for unit in units),
         )
-        self._index += len(batches) + 10_000  # pieces of a batch that was cut get numbers in between
-        return batches
+
+    def rest(self, batch: Any, outcome: BatchOutcome, first_index: int) -> list[RoundBatch]:
+        """What the batch had no time for; training that was cut short goes on from its checkpoint."""
+        units = []
+        for unit in batch.leaves:
+            where = (unit.row, unit.split)
+            if where in outcome.paused:
+                calls, made, seconds = outcome.paused[where]
+                spent = (unit.spent[0] + made, unit.spent[1] + seconds)
+                unit = dataclasses.replace(unit, starts=(calls, *unit.starts), spent=spent)
+            elif where in outcome.done:
+                continue
+            units.append(unit)
+        return self._planned(units, first_index) if units else []
 
     def absorb(self, outcome: BatchOutcome) -> None:
         super().absorb(outcome)
+        pace = self.board.pace
+        for _, made, seconds in outcome.paused.values():
+            pace.learn(made, seconds)
         for record in outcome.records:
-            values = record.values
-            self.board.pace.learn(values["calls"], values["fit_seconds"], values["score_seconds"])
+            pace.learn(record.values["calls"], record.values["fit_seconds"])
+            pace.learn_score(record.values["score_seconds"])
 
     def _settled(self, unit: TrainUnit, keys: Mapping[TrainUnit, tuple[str, ...]]) -> bool:
         if (unit.row, unit.split) in self.board.failures:
@@ -297,7 +318,10 @@ class RaceRunner(BoardDispatch):
         rule = [repr(race.schedule), board.spec.metric, number, list(race.keys), failed]
         key = step_key("decision", encode(rule), (*states, *sides)).hex()
         scores = {key: found[-1].score for key, found in sorted(reports.items()) if found}
-        values = {"scores": {k: v for k, v in scores.items() if math.isfinite(v)}, "next": dict(following)}
+        values: dict[str, Any] = {
+            "scores": {k: v for k, v in scores.items() if math.isfinite(v)},
+            "next": dict(following),
+        }
         failpoint("F6")
         earlier = board.store.lookup([key], board.spec.scope).get(key)
         if earlier is None:
@@ -325,8 +349,8 @@ class RaceRunner(BoardDispatch):
 
 
 def ahead_from(unit: TrainUnit) -> int:
-    """The level from which a unit starts."""
-    return unit.path[-2] if len(unit.path) > 1 else 0
+    """The level, or number of calls, from which a unit starts."""
+    return (unit.path[-2] if len(unit.path) > 1 else 0) + unit.spent[0]
 
 
 def _plain(unit: TrainUnit) -> TrainUnit:
@@ -348,7 +372,8 @@ class PrefixDispatch(BoardDispatch):
         return max((len(self.board.chain(row, 0).states) for row in rows), default=0)
 
     def _unknown(self, depth: int) -> list[PrefixUnit]:
-        board, distinct = self.board, {}
+        board = self.board
+        distinct: dict[tuple[str, ...], PrefixUnit] = {}
         for row in range(len(board.spec.candidates)):
             for split in range(board.spec.n_splits):
                 states = board.chain(row, split).states

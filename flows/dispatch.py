@@ -113,10 +113,20 @@ class Dispatch:
                 ended.add(batch.index)
                 self.absorb(outcome)
                 outcomes.append(outcome)
+                self._continue(batch, outcome, waiting)
                 await self.tell()
         finally:
             self._abandon()
         return outcomes
+
+    def rest(self, batch: Any, outcome: BatchOutcome, first_index: int) -> Sequence[Any]:
+        """Batches of what `batch` came back without, to be submitted at once; numbered from `first_index`."""
+        return ()
+
+    def _continue(self, batch: Any, outcome: BatchOutcome, waiting: dict[int, Any]) -> None:
+        more = self.rest(batch, outcome, 1 + max([batch.index, *waiting, *self._flying]))
+        waiting.update({piece.index: piece for piece in more})
+        self.tally.planned += len(more)
 
     def absorb(self, outcome: BatchOutcome) -> None:
         """Takes in what a batch did."""

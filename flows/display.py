@@ -1,4 +1,4 @@
-"""A search in the terminal or the notebook: its progress while it runs, its outcome at the end.
+"""A search in the terminal or the notebook while it runs: its progress, and at the end its outcome.
 
 Rule: a display never breaks a search. Whatever goes wrong here is logged once and then kept quiet.
 """
@@ -8,28 +8,19 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from prefect_tune.report.parameters import parameter_columns, varied_parameters
+from prefect_tune.flows.outcome import show_result
 from prefect_tune.report.progress import Progress
-from prefect_tune.report.tables import column_name, leaderboard_rows
-from prefect_tune.report.text import (
-    bytes_text,
-    counted,
-    failure_groups,
-    one_line,
-    progress_text,
-    score_text,
-    seconds_text,
-    value_text,
-)
+from prefect_tune.report.text import one_line, progress_text, seconds_text
 from prefect_tune.results import SearchResult
+
+__all__ = ["TerminalDisplay", "show_result"]
 
 _PLAIN_EVERY = 5.0  # seconds between lines in a log
 _SAME_EVERY = 60.0  # and between lines that say the same
@@ -199,79 +190,3 @@ def _prefect_console() -> Console | None:
         if isinstance(console, Console) and console.file is sys.stderr:
             return console
     return None
-
-
-def show_result(result: SearchResult, console: Console | None = None, *, limit: int = 10) -> None:
-    """Prints what a search found, what it cost and what failed.
-
-    Args:
-        console: by default one on stdout.
-        limit: rows of the leaderboard.
-    """
-    console = console or Console()
-    console.print(_leaderboard(result, limit, console.width))
-    # Text, not markup: a bracket in a parameter's value is only a bracket.
-    lines = [Text.assemble((f"{label:<9}", "bold"), text) for label, text in _facts(result)]
-    console.print(Text("\n").join(lines), soft_wrap=True)
-
-
-def _facts(result: SearchResult) -> list[tuple[str, str]]:
-    """Label and text of each line below the leaderboard."""
-    cost = result.cost
-    steps = f"{cost.uses:,} = {cost.run:,} ran + {cost.shared:,} shared + {cost.known:,} known"
-    spent = f"{seconds_text(cost.wall_seconds)} wall, {seconds_text(cost.seconds_run)} of work run"
-    spared = f"{seconds_text(cost.seconds_saved)} saved, {bytes_text(cost.bytes_written)} written"
-    facts = [
-        ("best", _best(result)),
-        ("steps", f"{steps} ({counted(cost.task_runs, 'task run')})"),
-        ("cost", f"{spent}, {spared}"),
-    ]
-    if failed := max(cost.failed, len(result.failures)):
-        facts.append(("failed", counted(failed, "score")))
-    for group in failure_groups(result)[:3]:
-        cause, params = one_line(group.first.cause, 100), one_line(group.first.params, 80)
-        facts.append(("", f"{len(group.failures):,} × {cause} [{params}]"))
-    if result.uncacheable:
-        where, why = result.uncacheable[0]
-        more = f" and {len(result.uncacheable) - 1:,} more" if len(result.uncacheable) > 1 else ""
-        facts.append(("uncached", f"{one_line(where)}: {one_line(why, 100)}{more}"))
-    places = [place for place in (result.report_path, result.flow_run_url) if place]
-    return facts + ([("report", "  ".join(places))] if places else [])
-
-
-def _best(result: SearchResult) -> str:
-    if result.best_params is None:
-        return "none chosen"
-    params = ", ".join(f"{name}={value_text(value)}" for name, value in result.best_params.items())
-    return f"{result.metric} {score_text(result.best_score)}{' with ' + params if params else ''}"
-
-
-def _leaderboard(result: SearchResult, limit: int, width: int) -> Table:
-    """The leaderboard as a table; parameters share one column where a column each does not fit."""
-    rows = leaderboard_rows(result, limit)
-    size = f"{counted(len(result), 'candidate')}, {counted(result.n_splits, 'fold')}"
-    title = Text(f"{one_line(result.name)}: {size}", "bold")
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    params = [column_name(result, name) for name in varied_parameters(result)]
-    fixed = {column_name(result, name) for name in parameter_columns(result)}
-    measured = [name for name in (rows[0] if rows else ()) if name not in fixed]
-    texts = [{name: _short(row[name]) for name in (*measured, *params)} for row in rows]
-    natural = sum(2 + max(len(name), *(len(row[name]) for row in texts)) for name in (*measured, *params))
-    for name in measured:
-        table.add_column(Text(name), justify="right", no_wrap=True)
-    if params and natural > width:
-        texts = [row | {"parameters": _joined(row, params)} for row in texts]
-        params = ["parameters"]
-    for name in params:
-        table.add_column(Text(name), overflow="fold")
-    for row in texts:
-        table.add_row(*(Text(row[name]) for name in (*measured, *params)))
-    return table
-
-
-def _joined(row: Mapping[str, str], names: Sequence[str]) -> str:
-    return ", ".join(f"{name}={row[name]}" for name in names if row[name])
-
-
-def _short(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else value_text(value, 40)

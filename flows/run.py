@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect.context import FlowRunContext
+from prefect.logging import get_logger
 from prefect.states import Completed
 from prefect.tasks import task
 
@@ -258,5 +259,8 @@ def write_report(result: Result, page: str, store: Any) -> Result:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         path.write_text(page or report_markdown(result), encoding="utf-8")
     except OSError:
+        return result
+    except Exception:  # a search whose report cannot be drawn has its result all the same
+        get_logger("prefect_tune").warning("the report of %r could not be made", result.name, exc_info=True)
         return result
     return dataclasses.replace(result, report_path=str(path))

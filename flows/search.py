@@ -119,7 +119,7 @@ class SearchFlow(Flow):
         ready: makes a search of that kind ready, from what was asked.
     """
 
-    ready: Callable[[str, dict[str, Any]], Search] = staticmethod(ready_search)
+    ready: Callable[[str, dict[str, Any]], Any] = staticmethod(ready_search)
     kind: str = "grid"
     twin: Flow | None = None
 

@@ -7,6 +7,7 @@ Rule 3: Dask is imported when a Dask collection comes in, not before.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -223,9 +224,12 @@ def blocks_of(value: Any, *, shared: bool = False) -> list[Any]:
     from dask.optimization import cull
     from dask.utils import ensure_dict
 
-    parts = np.ravel(value.to_delayed(optimize_graph=not shared)).tolist()
-    # In Dask 2026.8 a frame made of Delayed has aliases with a key that is not theirs, and an Array made of
-    # such a frame cannot be computed: its optimization goes by these keys.
+    # In Dask 2026.8 the optimization of an Array drops the futures it is made of.
+    distributed = None if is_frame(value) else sys.modules.get("distributed")
+    persisted = distributed is not None and distributed.futures_of(value)
+    parts = np.ravel(value.to_delayed(optimize_graph=not shared and not persisted)).tolist()
+    # There, too, a frame made of Delayed has aliases with a key that is not theirs, and an Array made of such
+    # a frame cannot be computed: its optimization goes by these keys.
     graph = {
         key: type(node)(key, node.target) if hasattr(node, "target") and node.key != key else node
         for key, node in ensure_dict(parts[0].dask).items()

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -137,18 +138,29 @@ def score_of(metric: str, y: Any, predicted: Any, weight: Any = None) -> Any:
         DataError: when the blocks do not line up.
     """
     import dask
-    from dask.delayed import Delayed
-    from dask.utils import ensure_dict
+    from dask.array import Array
 
     given = {"y": y} if weight is None else {"y": y, "sample_weight": weight}
     beside = lined_up(predicted, given, rechunk=True)
     columns = [blocks_of(beside[name], shared=True) for name in given]
     columns.insert(1, blocks_of(predicted, shared=True))
-    call = dask.delayed(METRICS[metric][0])
-    parts = [call(at, *blocks) for at, blocks in enumerate(zip(*columns, strict=True))]
-    score = dask.delayed(from_sums)(metric, parts)
+    name = f"sums-{uuid4().hex}"
+    parts = [
+        dask.delayed(_cell)(metric, at, *blocks, dask_key_name=(name, at))
+        for at, blocks in enumerate(zip(*columns, strict=True))
+    ]
     # One layer instead of one for each block: Dask's work on layers grows with the square of their number.
-    return Delayed(score.key, ensure_dict(score.dask))
+    graph = {key: node for blocks in columns for key, node in blocks[0].dask.items()}
+    graph |= {part.key: part.dask[part.key] for part in parts}
+    sums = Array(graph, name, chunks=((1,) * len(parts),), meta=np.empty(0, dtype=object))
+    return dask.delayed(from_sums)(metric, sums)
+
+
+def _cell(metric: str, at: int, *blocks: Any) -> Any:
+    """The sums of one block, as an array of length one."""
+    cell = np.empty(1, dtype=object)
+    cell[0] = METRICS[metric][0](at, *blocks)
+    return cell
 
 
 def scorer_of(estimator: Any, scoring: Any) -> Any:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect_tune.errors import UserError
-from prefect_tune.graph import Compiler
+from prefect_tune.graph import Compiler, Twins
 from prefect_tune.identity.encode import encode
 from prefect_tune.identity.keys import step_key
 from prefect_tune.nodes import TEST, TRAIN, Fitted, StepNode
@@ -226,7 +226,8 @@ class ChainCompiler:
         key = (*key, *map(id, before))
         known = self._states.get(key)
         if known is None:
-            data, states, twins = self.steps.rows(self.parts.sample(split), TRAIN), [], {}
+            data, states = self.steps.rows(self.parts.sample(split), TRAIN), []
+            twins: Twins = {}
             for step in before:
                 state, data = self.steps._fit_transform(step, choices, data, twins)
                 states.append(state)

@@ -182,7 +182,7 @@ def _objects(values: Sequence[Any]) -> np.ndarray:
 
 def metadata_done(drawn: Drawn, histories: Sequence[RaceHistory]) -> dict[str, Any]:
     """What was done, in the words of `Drawn.metadata`."""
-    entries = []
+    entries: list[dict[str, Any]] = []
     for history in histories:
         reached: dict[int, int] = {}
         for event in history.events:

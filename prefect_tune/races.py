@@ -30,6 +30,14 @@ from prefect_tune.schedules import (
 )
 
 KINDS = ("hyperband", "successive_halving", "incremental", "inverse_decay")
+_WORDS = {
+    "max_resource": "max_iter",
+    "min_resource": "n_initial_iter",
+    "eta": "aggressiveness",
+    "decay": "decay_rate",
+    "n_initial": "n_initial_parameters",
+    "size": "n_initial_parameters",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +94,27 @@ def draw_races(kind: str, asked: Mapping[str, Any], seed: int) -> Drawn:
     Raises:
         UserError: numbers that make no schedule, or an empty space.
     """
-    state = random_state_of(asked, seed)
+    try:
+        return _drawn(kind, asked, random_state_of(asked, seed))
+    except ScheduleError as error:
+        raise _in_words_of_the_flow(error) from None
+
+
+def _in_words_of_the_flow(error: ScheduleError) -> ScheduleError:
+    """The error in the names that the parameters have, which are dask-ml's."""
+    rule, advice = error.rule, error.advice
+    for ours in ("max_resource", "min_resource"):
+        rule, advice = rule.replace(ours, _WORDS[ours]), advice.replace(ours, _WORDS[ours])
+    return ScheduleError(_WORDS.get(error.name, error.name), rule, error.value, advice)
+
+
+def _drawn(kind: str, asked: Mapping[str, Any], state: int) -> Drawn:
     if kind == "hyperband":
         plans = _hyperband(asked, state)
     else:
         plans = [(None, _schedule(kind, asked), asked.get("n_initial_parameters", 10), state)]
-    races, rows = [], []
+    races: list[Race] = []
+    rows: list[dict[str, Any]] = []
     for name, schedule, count, seed_of_bracket in plans:
         drawn = _draw(asked["parameters"], count, seed_of_bracket)
         first = len(rows)
@@ -126,7 +149,8 @@ def random_state_of(asked: Mapping[str, Any], seed: int) -> int:
 
 def candidate_keys(candidates: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """A name for each candidate of a bracket, made of its parameters."""
-    identifier, seen, keys = Identifier(salt=b""), Counter(), []
+    identifier, keys = Identifier(salt=b""), []
+    seen: Counter[str] = Counter()
     for row in candidates:
         frames = [(name, identifier.frame(value, name)) for name, value in sorted(plain(dict(row)).items())]
         key = digest("candidate/v1", frames).hex()[:32]
@@ -135,7 +159,7 @@ def candidate_keys(candidates: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _hyperband(asked: Mapping[str, Any], state: int) -> list[tuple[int | None, Any, Any, int]]:
+def _hyperband(asked: Mapping[str, Any], state: int) -> list[tuple[Any, Any, Any, int]]:
     cap, eta = asked.get("max_iter", 81), asked.get("aggressiveness", 3)
     brackets = hyperband(
         cap, eta=eta, bracket_sizes=asked.get("bracket_sizes", "jmlr"), brackets=asked.get("brackets")

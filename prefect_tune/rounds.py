@@ -26,6 +26,7 @@ class TrainUnit:
         path: the levels at which it is scored, ascending; the last is the one to reach.
         starts: numbers of calls whose checkpoints the store may have, greatest first.
         scored: whether it is scored there.
+        spent: calls made for it since its last level by task runs that had to stop, and their seconds.
     """
 
     row: int
@@ -33,6 +34,7 @@ class TrainUnit:
     path: tuple[int, ...]
     starts: tuple[int, ...] = ()
     scored: bool = True
+    spent: tuple[int, float] = (0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +94,21 @@ class Pace:
         self.trained, self.training = 0, 0.0
         self.scored, self.scoring = 0, 0.0
 
-    def learn(self, calls: int, seconds: float, score_seconds: float) -> None:
-        """Takes in one unit."""
+    def learn(self, calls: int, seconds: float) -> None:
+        """Takes in some training."""
         self.trained, self.training = self.trained + calls, self.training + seconds
-        self.scored, self.scoring = self.scored + 1, self.scoring + score_seconds
+
+    def learn_score(self, seconds: float) -> None:
+        """Takes in one score."""
+        self.scored, self.scoring = self.scored + 1, self.scoring + seconds
 
     def seconds(self, units: int) -> float | None:
         """Predicted seconds of `units` more and a score; None before anything was measured."""
-        if not self.scored:
+        if not self.trained and not self.scored:
             return None
         per_unit = self.training / self.trained if self.trained else 0.0
-        return per_unit * units + self.scoring / self.scored
+        per_score = self.scoring / self.scored if self.scored else 0.0
+        return per_unit * units + per_score
 
 
 def plan_round(
@@ -128,9 +134,8 @@ def plan_round(
         resources: Dask resources of a task run.
         priority: of all of them.
     """
-    costs = {unit: pace.seconds(ahead[unit]) for unit in units}
-    if any(cost is None for cost in costs.values()):
-        costs = dict.fromkeys(units, SHORTEST / 2)  # unknown: small groups, and they return after a while
+    # Unknown costs: small groups, and they return after a while.
+    costs = {unit: pace.seconds(ahead[unit]) or SHORTEST / 2 for unit in units}
     total = sum(costs.values())
     count = min(len(units), max(1, min(2 * slots, round(total / SHORTEST)), round(total / LONGEST)))
     # The costliest first, each to the group that has least: no group is much longer than another.

@@ -49,7 +49,7 @@ class Evaluator:
 
     def __init__(self, spec: Any, store: StepStore, memo: Memo) -> None:
         self.spec, self.store, self.memo = spec, store, memo
-        self.data: Dataset | ChunkFeed
+        self.data: Any  # Dataset | ChunkFeed, as the spec says
         if isinstance(spec, TrainingSpec):
             self.data, self.chains = ChunkFeed(spec, store), spec.chains()
             self.compiler = self.chains.steps

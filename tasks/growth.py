@@ -47,12 +47,17 @@ def new_estimator(choice: LeafChoice, seed: int, start: bytes) -> Any:
     return step
 
 
-def trained_by_calls(evaluator: Evaluator, chain: Chain, found: Trained, path: Sequence[int]) -> Any:
-    """The state after the calls that `path` ends with; an empty chunk counts as a call and trains nothing."""
+def trained_by_calls(
+    evaluator: Evaluator, chain: Chain, found: Trained, path: Sequence[int], deadline: float
+) -> tuple[Any, int]:
+    """(the state, calls it has had): those that `path` ends with, or fewer where time ran out before.
+
+    An empty chunk counts as a call and trains nothing. At least one call is made.
+    """
     spec, parts = evaluator.spec, chain.compiler.parts
     family = f"{chain.choice.step.family}.partial_fit"
-    state = found.state
-    for call in range(found.level + 1, chain.calls(path[-1]) + 1):
+    state, calls = found.state, chain.calls(path[-1])
+    for call in range(found.level + 1, calls + 1):
         fold = parts.fold(chain.split, parts.chunk_of(chain.split, call))
         rows = evaluator.data.chunk(fold, TRAIN)
         X = evaluator.evaluate(chain.node(call)).out
@@ -61,7 +66,9 @@ def trained_by_calls(evaluator: Evaluator, chain: Chain, found: Trained, path: S
         if _length(X):
             _called(state.partial_fit, X, rows, spec)
         evaluator.ran.append((family, time.perf_counter() - begun))
-    return state
+        if time.perf_counter() > deadline and call < calls:
+            return state, call
+    return state, calls
 
 
 def _called(method: Any, X: Any, rows: ChunkRows, spec: Any) -> None:
@@ -76,8 +83,14 @@ def _called(method: Any, X: Any, rows: ChunkRows, spec: Any) -> None:
         method(private_copy(X), *given_y, **arguments)
 
 
-def grown(evaluator: Evaluator, chain: Chain, found: Trained, path: Sequence[int]) -> Any:
-    """The step fitted with the last level of `path`: on so many rows, or with so much of the parameter."""
+def grown(
+    evaluator: Evaluator, chain: Chain, found: Trained, path: Sequence[int], deadline: float
+) -> tuple[Any, int]:
+    """(the step fitted with the last level of `path`, that level): so many rows, or so much of a parameter."""
+    return _grown(evaluator, chain, found, path), path[-1]
+
+
+def _grown(evaluator: Evaluator, chain: Chain, found: Trained, path: Sequence[int]) -> Any:
     spec, resource, level = evaluator.spec, evaluator.spec.resource, path[-1]
     rows, X = _all_rows(evaluator, chain)
     family = f"{chain.choice.step.family}.fit"

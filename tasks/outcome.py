@@ -41,6 +41,8 @@ class BatchOutcome:
 
     Attributes:
         done: leaves that were evaluated, failed ones included.
+        paused: (row, split) of a unit of training that was not done in time -> calls it has had, calls made
+            for it here, and the seconds they took.
         records: the scores.
         failures: what raised.
         ran: family -> (count, seconds) of the steps that ran.
@@ -52,6 +54,7 @@ class BatchOutcome:
     """
 
     done: list[tuple[int, int]] = field(default_factory=list)
+    paused: dict[tuple[int, int], tuple[int, int, float]] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     failures: list[FailedLeaf] = field(default_factory=list)
     ran: dict[str, tuple[int, float]] = field(default_factory=dict)

@@ -77,9 +77,9 @@ class RoundRunner:
         Raises:
             Exception: the user's own, with `error_score="raise"`.
         """
-        deadline = time.perf_counter() + self.batch.budget if self.batch.budget else None
+        self.deadline = time.perf_counter() + (self.batch.budget or float("inf"))
         for unit in self.batch.leaves:
-            if deadline and self.outcome.done and time.perf_counter() > deadline:
+            if self.outcome.done and time.perf_counter() > self.deadline:
                 break
             if isinstance(unit, PrefixUnit):
                 self._prefix(unit)
@@ -106,22 +106,27 @@ class RoundRunner:
 
     def _unit(self, unit: TrainUnit) -> None:
         chain = self._chain(unit)
-        self.outcome.done.append((unit.row, unit.split))
         start = time.perf_counter()
         try:
-            trained = self._trained(chain, unit)
+            trained = self._trained(chain, unit, self.deadline)
         except StepFailed as failure:
             self._failed(unit, failure.__cause__, failure.seconds)
             return
         except (Exception, SystemExit) as error:  # user code that exits fails its candidate, not its worker
             self._failed(unit, error, time.perf_counter() - start)
             return
+        if trained.key != chain.key(unit.path):
+            made = trained.level - trained.since
+            self.outcome.paused[unit.row, unit.split] = (trained.level, made, trained.seconds)
+            self.states.put(trained.key, trained.state, trained.size)
+            return
+        self.outcome.done.append((unit.row, unit.split))
         if unit.scored:
             self._score(chain, unit, trained)
         self.states.put(chain.key(unit.path), trained.state, trained.size)
 
-    def _trained(self, chain: Chain, unit: TrainUnit) -> Trained:
-        """The state at the last level of the unit's path, left in the store."""
+    def _trained(self, chain: Chain, unit: TrainUnit, deadline: float = float("inf")) -> Trained:
+        """The state at the last level of the unit's path, or as far as time allowed; left in the store."""
         key = chain.key(unit.path)
         found = self._furthest(chain, unit)
         if found.key == key:
@@ -130,14 +135,18 @@ class RoundRunner:
             found.state = new_estimator(chain.choice, self.spec.seed, chain.start)
         train = trained_by_calls if self.spec.resource.by_calls else grown
         start = time.perf_counter()
-        found.state = train(self.evaluator, chain, found, unit.path)
-        trained = Trained(key=key, state=found.state, seconds=time.perf_counter() - start)
+        found.state, level = train(self.evaluator, chain, found, unit.path, deadline)
+        if self.spec.resource.by_calls:
+            key = chain.link(level)
+        trained = Trained(
+            key=key, state=found.state, level=level, since=found.level, seconds=time.perf_counter() - start
+        )
         failpoint("F1")
         record = Record(
             key=key.hex(),
             kind="checkpoint",
             family=f"{chain.choice.step.family}.{self.spec.resource.name}",
-            values={"level": unit.path[-1], "from": found.level},
+            values={"level": level, "from": found.level},
             inputs=(chain.start.hex(),),
             seconds=trained.seconds,
             created=time.time(),
@@ -145,8 +154,6 @@ class RoundRunner:
         )
         stored = self.store.put(record, {"model": trained.state}, self.spec.scope)
         trained.size = stored.outputs[0].size if stored.outputs else 0
-        trained.level = chain.calls(unit.path[-1]) if self.spec.resource.by_calls else unit.path[-1]
-        trained.since = found.level
         return trained
 
     def _furthest(self, chain: Chain, unit: TrainUnit) -> Trained:
@@ -209,8 +216,8 @@ class RoundRunner:
             values = {
                 "score": value,
                 "score_seconds": seconds,
-                "fit_seconds": trained.seconds,
-                "calls": trained.level - trained.since,
+                "fit_seconds": unit.spent[1] + trained.seconds,
+                "calls": unit.spent[0] + trained.level - trained.since,
             }
             self.outcome.records.append(
                 Record(
@@ -273,6 +280,8 @@ class RoundRunner:
     def _failed(self, unit: TrainUnit, error: BaseException | None, seconds: float) -> None:
         if self.strict:
             raise travelling(error) from None
+        if (unit.row, unit.split) not in self.outcome.done:
+            self.outcome.done.append((unit.row, unit.split))
         self.outcome.failures.append(
             FailedLeaf(
                 row=unit.row,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from prefect_tune.report.adaptive import work_shares
 from prefect_tune.report.canvas import (
     BLUE,
     GREEN,
@@ -33,7 +34,7 @@ from prefect_tune.report.parameters import (
     ranking_scores,
 )
 from prefect_tune.report.text import counted, score_text, seconds_text, value_text
-from prefect_tune.results import SearchResult
+from prefect_tune.results import AdaptiveResult, SearchResult
 
 __all__ = ["cost_figure", "data_uri", "score_figure"]
 
@@ -65,7 +66,7 @@ def score_figure(result: SearchResult) -> bytes:
     for i, (name, values, _) in enumerate(panels):
         box = (left + i * (share + gap), 0.65 / (tops + lows), share, (lows - 1.0) / (tops + lows))
         axes = figure.add_axes(box)
-        _draw_parameter(axes, name, values, ranking_scores(result), limits)
+        _draw_parameter(axes, name, values, ranking_scores(result), limits, _star(result))
         style(axes)
         axes.tick_params(labelleft=i == 0)
     return png(figure)
@@ -74,20 +75,29 @@ def score_figure(result: SearchResult) -> bytes:
 def cost_figure(result: SearchResult) -> bytes:
     """Steps shared, known and run, and seconds run and saved, as two bars of full width in one PNG."""
     cost = result.cost
-    lost = max(0, cost.distinct - cost.known - cost.run)
-    steps = [("shared", cost.shared, SKY), ("known", cost.known, GREEN), ("run", cost.run, ORANGE)]
-    steps += [("not run", lost, GREY)] if lost else []
-    seconds = [("saved", cost.seconds_saved, GREEN), ("run", cost.seconds_run, ORANGE)]
     height = 2.05
     figure = new_figure(height)
     upper = figure.add_axes((0.015, 1.2 / height, 0.97, 0.3 / height))
-    _draw_shares(
-        upper, f"{counted(cost.uses, 'step')} if every candidate and fold ran alone", steps, "{:,}".format
-    )
+    _draw_shares(upper, *_work(result), "{:,}".format)
+    seconds = [("saved", cost.seconds_saved, GREEN), ("run", cost.seconds_run, ORANGE)]
     lower = figure.add_axes((0.015, 0.18 / height, 0.97, 0.3 / height))
     total = cost.seconds_saved + cost.seconds_run
     _draw_shares(lower, f"{seconds_text(total)} of work", seconds, seconds_text)
     return png(figure)
+
+
+def _work(result: SearchResult) -> tuple[str, list[tuple[str, float, str]]]:
+    """Title and parts of the bar of what was to be done."""
+    if isinstance(result, AdaptiveResult):
+        unit, known, run, spared = work_shares(result)
+        title = f"{counted(known + run + spared, unit)}{' planned' if spared else ''}"
+        parts = [("known", known, GREEN), ("run", run, ORANGE)]
+        return title, parts + ([("not run", spared, GREY)] if spared else [])
+    cost = result.cost
+    lost = max(0, cost.distinct - cost.known - cost.run)
+    parts = [("shared", cost.shared, SKY), ("known", cost.known, GREEN), ("run", cost.run, ORANGE)]
+    parts += [("not run", lost, GREY)] if lost else []
+    return f"{counted(cost.uses, 'step')} if every candidate and fold ran alone", parts
 
 
 def _draw_ranking(axes: Any, result: SearchResult, order: np.ndarray, limits: tuple[float, float]) -> None:
@@ -101,8 +111,11 @@ def _draw_ranking(axes: Any, result: SearchResult, order: np.ndarray, limits: tu
             place, scores - spread, scores + spread, color=SKY, alpha=0.5, linewidth=0, zorder=2
         )
     size = 22 if len(order) <= _BARS else 2
-    axes.scatter(place[1:], scores[1:], s=size, color=BLUE, linewidths=0, zorder=3)
-    axes.scatter(place[:1], scores[:1], s=70, color=RED, marker="*", linewidths=0, zorder=4)
+    star = _star(result)
+    best = 0 if star is None or star not in order else int(np.flatnonzero(order == star)[0])
+    rest = place != place[best]
+    axes.scatter(place[rest], scores[rest], s=size, color=BLUE, linewidths=0, zorder=3)
+    axes.scatter(place[best], scores[best], s=70, color=RED, marker="*", linewidths=0, zorder=4)
     pad = max(0.6, len(order) * 0.015)
     axes.set_xlim(1 - pad, len(order) + pad)
     axes.set_ylim(*limits)
@@ -110,7 +123,9 @@ def _draw_ranking(axes: Any, result: SearchResult, order: np.ndarray, limits: tu
     axes.set_xlabel("candidates, best first", fontsize=8, color=INK, labelpad=2)
     place_ticks(axes, len(order))
     folds = f"mean and standard deviation over {counted(result.n_splits, 'fold')}"
-    notes = [f"{_metric(result)}, best {score_text(float(scores[0]))}", folds]
+    if isinstance(result, AdaptiveResult):
+        folds = "last score of each" + (f", {folds}" if result.n_splits > 1 else "")
+    notes = [f"{_metric(result)}, best {score_text(float(scores[best]))}", folds]
     below = int((scores < limits[0]).sum())
     notes += [f"{below:,} below the picture"] if below else []
     failed = len(result) - len(order)
@@ -118,8 +133,18 @@ def _draw_ranking(axes: Any, result: SearchResult, order: np.ndarray, limits: tu
     axes.set_title("  ·  ".join(notes), loc="left", fontsize=8, color=INK, pad=4)
 
 
+def _star(result: SearchResult) -> int | None:
+    """Row of the best candidate where it need not be the one with the highest score."""
+    return result.best_index if isinstance(result, AdaptiveResult) else None
+
+
 def _draw_parameter(
-    axes: Any, name: str, values: Sequence[Any], scores: np.ndarray, limits: tuple[float, float]
+    axes: Any,
+    name: str,
+    values: Sequence[Any],
+    scores: np.ndarray,
+    limits: tuple[float, float],
+    star: int | None,
 ) -> None:
     """Scores against one parameter; the best candidate is a star."""
     present = np.array([v is not MISSING for v in values]) & np.isfinite(scores)
@@ -129,7 +154,8 @@ def _draw_parameter(
     many = len(y) > 200
     axes.scatter(x, y, s=5 if many else 14, color=BLUE, alpha=0.45 if many else 0.7, linewidths=0, zorder=3)
     if len(y):
-        best = int(np.argmax(y))
+        chosen = star is not None and present[star]
+        best = int(present[:star].sum()) if chosen else int(np.argmax(y))
         axes.scatter(x[best], y[best], s=60, color=RED, marker="*", linewidths=0, zorder=4)
     axes.set_ylim(*limits)
     name = drawable(name, 200)

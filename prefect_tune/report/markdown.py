@@ -1,6 +1,6 @@
 """A finished search as one Markdown page, for the Prefect UI and for a file.
 
-Rule 1: text that came from users stands in code spans and fenced blocks only, where nothing in it is markup.
+Rule 1: text that came from users stands in code spans and fenced blocks only (see `markup`).
 Rule 2: the page is bounded: every list is cut and says so, and the pictures go before the text does.
 """
 
@@ -10,29 +10,30 @@ import logging
 import math
 import platform
 import re
-from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import Any
 
+from prefect_tune.report import adaptive_page
+from prefect_tune.report.curves import curves_figure
 from prefect_tune.report.figures import cost_figure, data_uri, score_figure
+from prefect_tune.report.markup import code, fenced, table
 from prefect_tune.report.parameters import important_parameters, varied_parameters
-from prefect_tune.report.tables import column_name, leaderboard_rows
+from prefect_tune.report.tables import column_name, leaderboard_rows, measured_columns
 from prefect_tune.report.text import (
     FailureGroup,
     bytes_text,
-    clean,
     counted,
     failure_groups,
-    one_line,
     score_text,
     seconds_text,
     value_text,
 )
-from prefect_tune.results import SearchResult
+from prefect_tune.results import AdaptiveResult, SearchResult
+
+__all__ = ["MAX_BYTES", "code", "fenced", "report_markdown", "table"]
 
 MAX_BYTES = 400_000
 _ROWS, _COLUMNS, _GROUPS, _LISTED = 10, 8, 10, 20
-_TAIL_LINES, _TAIL_CHARS = 25, 2_500
 _PACKAGES = ("prefect-tune", "prefect", "dask", "scikit-learn", "numpy", "pandas")
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def report_markdown(result: SearchResult, *, figures: bool = True) -> str:
     sections = [
         f"# {code(result.name or 'search')}",
         _summary(result),
+        *(adaptive_page.sections(result, "curves" in images) if isinstance(result, AdaptiveResult) else []),
         _leaderboard(result),
         *(
             [f"![Scores of the candidates][scores]\n\n{_explained(result)}".strip()]
@@ -67,37 +69,12 @@ def report_markdown(result: SearchResult, *, figures: bool = True) -> str:
     return text + links
 
 
-def code(text: str, *, width: int = 200, cell: bool = False) -> str:
-    """`text` as a code span on one line; in a table's `cell`, its bars are escaped."""
-    text = one_line(text, width) or " "
-    if cell:
-        # Parsers disagree on a backslash before an escaped bar: some take it for an escaped backslash.
-        text = re.sub(r"\\(?=\|)", r"\\ ", text).replace("|", r"\|")
-    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    pad = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
-
-
-def fenced(text: str) -> str:
-    """`text` as a fenced block that nothing in it can close; the last lines when it is long."""
-    text = clean(text).strip("\n")
-    lines = text[-_TAIL_CHARS:].splitlines()[-_TAIL_LINES:]
-    if len("\n".join(lines)) < len(text):
-        lines = ["…", *lines]
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return "\n".join([f"{fence}text", *lines, fence])
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
-    """A Markdown table of finished cells. `align` has one letter per column, `l` or `r`."""
-    rule = [":--" if a == "l" else "--:" for a in align]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
-
-
 def _images(result: SearchResult) -> dict[str, str]:
     """Name and URI of each picture that could be drawn. A report without pictures is better than none."""
-    images = {}
-    for name, draw in (("scores", score_figure), ("cost", cost_figure)):
+    images, pictures = {}, [("scores", score_figure), ("cost", cost_figure)]
+    if isinstance(result, AdaptiveResult):
+        pictures.append(("curves", curves_figure))
+    for name, draw in pictures:
         try:
             images[name] = data_uri(draw(result))
         except Exception:
@@ -106,12 +83,16 @@ def _images(result: SearchResult) -> dict[str, str]:
 
 
 def _summary(result: SearchResult) -> str:
-    size = f"{counted(len(result), 'candidate')}, {counted(result.n_splits, 'fold')}"
+    size, mean = f"{counted(len(result), 'candidate')}, {counted(result.n_splits, 'fold')}", "mean "
+    chosen, resumed = "was chosen", ""
+    if isinstance(result, AdaptiveResult):
+        size, resumed = adaptive_page.size_text(result), adaptive_page.resumed_text(result)
+        chosen, mean = "yet", mean if result.n_splits > 1 else ""
     if result.best_score is not None and not math.isfinite(result.best_score):
         return f"**No candidate has a score**: all failed ({size})."
     if result.best_params is None:
-        return f"No best candidate was chosen ({size})."
-    score = f", mean test {code(result.metric)} **{score_text(result.best_score)}**"
+        return "\n\n".join(filter(None, [f"No best candidate {chosen} ({size}).", resumed]))
+    score = f", {mean}test {code(result.metric)} **{score_text(result.best_score)}**"
     params = list(result.best_params.items())
     rows = [(code(name, cell=True), code(value_text(value, 200), cell=True)) for name, value in params[:50]]
     parts = [f"**Best of {size}**{score if result.best_score is not None else ''}"]
@@ -119,7 +100,7 @@ def _summary(result: SearchResult) -> str:
         parts.append(table(("parameter", "best value"), rows, "ll"))
     if len(params) > len(rows):
         parts.append(f"and {counted(len(params) - len(rows), 'parameter')} more.")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *([resumed] if resumed else [])])
 
 
 def _leaderboard(result: SearchResult) -> str:
@@ -127,16 +108,17 @@ def _leaderboard(result: SearchResult) -> str:
     if not rows:
         return ""
     varied = list(varied_parameters(result))
-    others = [m for m in result.metrics if m != result.metric][:_COLUMNS]
-    fixed = ["rank", result.metric, "std", *others, "fit_seconds"]
+    others = [m for m in result.metrics if m != result.metric][_COLUMNS:]
+    fixed = [name for name in measured_columns(result) if name not in others]
     names = [column_name(result, name) for name in varied[:_COLUMNS]]
-    plain = {"rank": "rank", "std": "std", "fit_seconds": "fit (s)"}
+    plain = {"rank": "rank", "std": "std", "fit_seconds": "fit (s)", "bracket": "bracket"}
     header = [plain.get(name) or code(name, cell=True) for name in (*fixed, *names)]
     body = [[_number(row[c]) for c in fixed] + [_cell(row[c]) for c in names] for row in rows]
     parts = ["## Leaderboard", table(header, body, "r" * len(fixed) + "l" * len(names))]
     notes = [f"best {len(rows)} of {counted(len(result), 'candidate')}"] if len(rows) < len(result) else []
     hidden = len(varied) - len(names)
     notes += [f"{counted(hidden, 'parameter')} not shown"] if hidden else []
+    notes += adaptive_page.notes(result) if isinstance(result, AdaptiveResult) else []
     return "\n\n".join([*parts, *(["_" + "; ".join(notes) + "_"] if notes else [])])
 
 
@@ -159,6 +141,8 @@ def _explained(result: SearchResult) -> str:
 
 def _reuse(result: SearchResult, figure: bool) -> str:
     cost = result.cost
+    if isinstance(result, AdaptiveResult):
+        return adaptive_page.reuse(result, figure)
     rows = [
         ("steps if every candidate and fold ran alone", cost.uses),
         ("shared between candidates", cost.shared),

@@ -20,6 +20,7 @@ class Progress:
         elapsed: seconds since the call.
         best_score: best mean score over candidates with all folds in, None before the first.
         best_params: its parameters, as short text.
+        unit: what is counted.
         message: what the search is doing or waiting for.
     """
 
@@ -33,6 +34,7 @@ class Progress:
     elapsed: float = 0.0
     best_score: float | None = None
     best_params: str = ""
+    unit: str = "step"
     message: str = ""
 
     @property

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from prefect_tune.report.adaptive import has_brackets, units
 from prefect_tune.report.parameters import MISSING, parameter_columns, varied_parameters
 from prefect_tune.report.text import plain, value_text
-from prefect_tune.results import SearchResult
+from prefect_tune.results import AdaptiveResult, SearchResult
 
 _SAFE = 2**53  # JavaScript, and so the UI, holds larger integers only roughly
 
@@ -18,10 +19,11 @@ def leaderboard_rows(result: SearchResult, limit: int = 50) -> list[dict[str, An
     """The best `limit` candidates, best first, as rows of JSON values with the same columns in each.
 
     Columns: `rank`, the metric that ranks, `std`, the other metrics, `fit_seconds`, then the parameters,
-    those that vary first. A parameter that has the name of another column is called `param_<name>`. Numbers
-    have 6 significant digits; what JSON cannot hold is text.
+    those that vary first. An adaptive search has the units of its resource (`calls`, say) and the `bracket`
+    before `fit_seconds`, and `std` only with several folds. A parameter that has the name of another column
+    is called `param_<name>`. Numbers have 6 significant digits; what JSON cannot hold is text.
     """
-    measured = _measured(result)
+    measured = measured_columns(result)
     params = {**varied_parameters(result), **parameter_columns(result)}
     columns = measured | {column_name(result, name): values for name, values in params.items()}
     order = np.argsort(np.asarray(measured["rank"]), kind="stable")[:limit]
@@ -30,18 +32,24 @@ def leaderboard_rows(result: SearchResult, limit: int = 50) -> list[dict[str, An
 
 def column_name(result: SearchResult, parameter: str) -> str:
     """The column of `leaderboard_rows` that holds this parameter."""
-    return f"param_{parameter}" if parameter in _measured(result) else parameter
+    return f"param_{parameter}" if parameter in measured_columns(result) else parameter
 
 
-def _measured(result: SearchResult) -> dict[str, Any]:
+def measured_columns(result: SearchResult) -> dict[str, Any]:
+    """The columns of `leaderboard_rows` that are no parameters, one value per candidate."""
     table = result.cv_results
-    return {
+    adaptive = isinstance(result, AdaptiveResult)
+    columns = {
         "rank": table[f"rank_test_{result.metric}"],
         result.metric: table[f"mean_test_{result.metric}"],
-        "std": table[f"std_test_{result.metric}"],
-        **{name: table[f"mean_test_{name}"] for name in result.metrics if name != result.metric},
-        "fit_seconds": table["mean_fit_time"],
     }
+    if not adaptive or result.n_splits > 1:
+        columns["std"] = table[f"std_test_{result.metric}"]
+    columns |= {name: table[f"mean_test_{name}"] for name in result.metrics if name != result.metric}
+    if adaptive:
+        columns[units(result)] = table["partial_fit_calls"]
+        columns |= {"bracket": table["bracket"]} if has_brackets(result) else {}
+    return columns | {"fit_seconds": table["mean_fit_time"]}
 
 
 def cell(value: Any) -> Any:

@@ -88,8 +88,13 @@ def bytes_text(size: int) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """`1 candidate`, `1,200 candidates`."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    """`1 candidate`, `1,200 candidates`; a parameter that is counted keeps its name: `300 n_estimators`."""
+    return f"{n:,} {noun if n == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """`calls` for `call`; a parameter's name as it is."""
+    return noun if "_" in noun or noun.endswith("s") else f"{noun}s"
 
 
 def progress_text(progress: Progress, quote: Callable[[str], str] = str) -> str:
@@ -99,7 +104,7 @@ def progress_text(progress: Progress, quote: Callable[[str], str] = str) -> str:
         quote: how the parameters, which users wrote, are set off from the rest.
     """
     finished = progress.known + progress.done
-    parts = [f"{finished:,} of {counted(progress.total, 'step')}"] if progress.total else []
+    parts = [f"{finished:,} of {counted(progress.total, progress.unit)}"] if progress.total else []
     if progress.known:
         parts.append(f"{progress.known:,} known")
     if progress.best_score is not None:

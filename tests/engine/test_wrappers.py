@@ -599,6 +599,14 @@ def test_on_a_cluster(dask_threads):
         assert wrapper.score(blocks(X), blocks(T)) == pytest.approx(model.score(X, T), rel=1e-12)
         with pytest.raises(DataError, match="block 2"):
             Incremental(SGDRegressor(), shuffle_blocks=False).fit(unknown(X), unknown(T, (40, 0, 32, 29)))
+        for rows, y in (
+            (split_columns(X).persist(), blocks(T).persist()),
+            (blocks(X).persist() * 1, blocks(T)),
+            (frame().persist(), frame(pd.Series(T)).persist()),
+        ):
+            kept = Incremental(SGDRegressor(random_state=0), shuffle_blocks=False).fit(rows, y)
+            assert (kept.coef_ == model.coef_).all()
+            assert kept.score(rows, y) == pytest.approx(model.score(X, T), rel=1e-12)
         # Two tasks for two threads: each waits for tasks of its own.
         tasks = [client.submit(fit_in_a_task, pure=False) for _ in range(2)]
         assert all((task.result(timeout=60) == model.coef_).all() for task in tasks)
