@@ -75,7 +75,10 @@ def search(kind: str, seed: int, X: Any, y: Any, store: str) -> Any:
         "verbose": 0,
     }
     if kind == "hyperband":
-        return hyperband_search(perceptron(), perceptron_space(), X, y, aggressiveness=ETA, **common)
+        # With patience there are more scores on the way; without a tolerance none of them stops a model.
+        return hyperband_search(
+            perceptron(), perceptron_space(), X, y, aggressiveness=ETA, patience=True, tol=None, **common
+        )
     return incremental_search(
         perceptron(), perceptron_space(), X, y,
         n_initial_parameters=PASSIVE_MODELS, fits_per_score=6, **common,

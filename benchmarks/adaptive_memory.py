@@ -49,8 +49,7 @@ def high_water(pid: int) -> tuple[int, int]:
 def role(command: list[str], parent: bool) -> str:
     """What a process is to the search, by its command line."""
     text = " ".join(command)
-    for word, name in (("uvicorn", "API"), ("prefect.server", "API"), ("prefect server", "API"),
-                       ("worker", "worker"), ("resource_tracker", "tracker")):  # fmt: skip
+    for word, name in (('"role": "server"', "API"), ('"role": "worker"', "worker")):  # see tasks/child.py
         if word in text:
             return name
     return "driver" if parent else Path(command[0]).name if command else "?"

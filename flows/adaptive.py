@@ -29,6 +29,7 @@ from prefect_tune.flows.adaptive_ready import (
     adaptive_parameters,
     drawn_races,
     ready_adaptive,
+    revived,
 )
 from prefect_tune.flows.adaptive_run import run_adaptive
 from prefect_tune.flows.places import Places, open_store
@@ -39,7 +40,6 @@ from prefect_tune.flows.search import (
     search_body,
     sync_twin,
 )
-from prefect_tune.request import revive
 from prefect_tune.results import AdaptiveResult
 from prefect_tune.tasks.api import api_settings
 from prefect_tune.tasks.chunks import chunk_collection, is_chunked
@@ -74,9 +74,9 @@ class AdaptiveFlow(SearchFlow):
     def _stored(self, asked: dict[str, Any]) -> tuple[dict[str, Any], Places]:
         """The parameters with a dask collection stored where its blocks lie, and the cluster that did it."""
         store = open_store(asked.get("store"))
-        live = {**asked, "estimator": revive(asked["estimator"], store, "estimator"),
-                "parameters": revive(asked["parameters"], store, "parameters")}  # fmt: skip
-        drawn_races(self.kind, live)  # what is wrong with the numbers is said before any block is computed
+        drawn_races(
+            self.kind, revived(asked, store)
+        )  # what is wrong with the numbers is said before any block is computed
         if asked.get("cluster") is None and asked.get("n_workers") is None:
             asked = {**asked, "cluster": _active_cluster()}
         places = open_places_for(asked)

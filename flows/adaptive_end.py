@@ -39,8 +39,8 @@ def tabulate(search: AdaptiveSearch, board: Board, histories: Sequence[RaceHisto
     if best is None:
         first = failures[0].tail if failures else "no candidate has a finite score"
         raise UserError(
-            f"all {len(spec.candidates)} candidates failed; set error_score='raise' to see the first error as "
-            f"it was raised. The first:\n{first}"
+            f"all {len(spec.candidates)} candidates failed; set error_score='raise' to see the first error "
+            f"as it was raised. The first:\n{first}"
         )
     if failures:
         warnings.warn(

@@ -37,8 +37,7 @@ def ready_adaptive(kind: str, asked: dict[str, Any]) -> AdaptiveSearch:
     """
     started = time.perf_counter()
     store = open_store(asked.get("store"))
-    asked = {**asked, "estimator": revive(asked["estimator"], store, "estimator"),
-             "parameters": revive(asked["parameters"], store, "parameters")}  # fmt: skip
+    asked = revived(asked, store)
     drawn = drawn_races(kind, asked)
     arguments = _arguments(asked, store)
     data = open_data(asked, arguments, store)
@@ -70,6 +69,12 @@ def ready_adaptive(kind: str, asked: dict[str, Any]) -> AdaptiveSearch:
         verbose=asked.get("verbose", 1),
         started=started,
     )
+
+
+def revived(asked: Mapping[str, Any], store: Any) -> dict[str, Any]:
+    """The parameters with estimator and space as live objects."""
+    names = ("estimator", "parameters")
+    return {**asked, **{name: revive(asked[name], store, name) for name in names}}
 
 
 def drawn_races(kind: str, asked: Mapping[str, Any]) -> Drawn:

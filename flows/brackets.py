@@ -13,8 +13,9 @@ import asyncio
 import dataclasses
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,8 @@ from prefect_tune.flows.dispatch import Dispatch, Tally
 from prefect_tune.history import RaceHistory, Scored
 from prefect_tune.identity.encode import encode
 from prefect_tune.identity.keys import step_key
+from prefect_tune.nodes import StepNode
+from prefect_tune.plan import is_pick
 from prefect_tune.races import Race
 from prefect_tune.rounds import ModelUnit, Pace, PrefixUnit, RoundBatch, TrainUnit, plan_round
 from prefect_tune.store import Record
@@ -33,6 +36,9 @@ from prefect_tune.tasks.batch import SearchFile
 from prefect_tune.tasks.outcome import BatchOutcome
 from prefect_tune.tasks.runner import TuneTaskRunner
 from prefect_tune.training import TrainingSpec
+
+Keys = Mapping[TrainUnit, tuple[str, ...]]
+"""Keys of the scores of units, metric by metric."""
 
 
 @dataclass(slots=True)
@@ -55,6 +61,8 @@ class Board:
         reached: (row, split) -> units it has had.
         best: (score, row) of the best so far.
         histories: of the brackets that have begun.
+        scores: of this search, found or new, by key.
+        busy: name of a training that some bracket is at -> done when it no longer is.
         thread: the one thread in which keys are made and looked up.
     """
 
@@ -74,6 +82,8 @@ class Board:
     reached: dict[tuple[int, int], int] = field(default_factory=dict)
     best: tuple[float, int] | None = None
     histories: list[RaceHistory] = field(default_factory=list)
+    scores: dict[str, Record] = field(default_factory=dict)
+    busy: dict[Any, asyncio.Future[None]] = field(default_factory=dict)
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "prefect-tune-keys"))
     _chains: Any = None
     _known: dict[tuple[int, int], Chain] = field(default_factory=dict)
@@ -90,6 +100,24 @@ class Board:
         """What `function` returns, from the thread of the keys."""
         return await asyncio.get_running_loop().run_in_executor(self.thread, function, *args)
 
+    @asynccontextmanager
+    async def claimed(self, wanted: Mapping[Any, TrainUnit]) -> AsyncIterator[list[TrainUnit]]:
+        """Those of `wanted` whose training is nobody else's within the block; waits until there is one.
+
+        Nobody waits with a claim of its own, so brackets never wait for each other in a circle.
+        """
+        while self.busy.keys() >= wanted.keys():
+            await asyncio.wait([self.busy[name] for name in wanted], return_when=asyncio.FIRST_COMPLETED)
+        free = {name: unit for name, unit in wanted.items() if name not in self.busy}
+        over = asyncio.get_running_loop().create_future()
+        self.busy |= dict.fromkeys(free, over)
+        try:
+            yield list(free.values())
+        finally:
+            for name in free:
+                del self.busy[name]
+            over.set_result(None)
+
 
 class BoardDispatch(Dispatch):
     """Runs batches whose outcomes go onto the board."""
@@ -97,7 +125,7 @@ class BoardDispatch(Dispatch):
     def __init__(self, board: Board, search: SearchFile, runner: TuneTaskRunner) -> None:
         super().__init__(search, runner, board.slots, board.tally)
         self.board = board
-        self.scores: dict[str, Record] = {}
+        self.scores = board.scores
 
     def absorb(self, outcome: BatchOutcome) -> None:
         self.scores |= {record.key: record for record in outcome.records}
@@ -142,6 +170,7 @@ class RaceRunner(BoardDispatch):
         board.histories.append(self.history)
         self._paths: dict[int, tuple[int, ...]] = dict.fromkeys(race.rows, ())
         self._held: dict[tuple[int, int], int] = {}
+        self._names: dict[tuple[int, int], Any] = {}
         self._index = 0
 
     async def race(self) -> RaceHistory:
@@ -165,28 +194,40 @@ class RaceRunner(BoardDispatch):
         ]
         keys = await board.off_loop(self._look_up, units)
         known = {unit for unit in units if all(key in self.scores for key in keys[unit])}
-        # Between calls nothing is free: only what is missing is looked at again.
-        missing = [unit for unit in units if unit not in known]
-        while missing:
-            missing = await board.off_loop(self._with_starts, missing)
-            before = len(missing)
-            await self.run(self._batches(number, missing))
-            missing = [unit for unit in missing if not self._settled(unit, keys)]
-            if len(missing) == before:
-                raise InfrastructureError(
-                    f"candidate {missing[0].row}, split {missing[0].split}: the worker's key of this training "
-                    "is not the driver's. Do all workers have the same versions of your code, Python and the "
-                    "packages?"
-                )
+        await self._train(number, [unit for unit in units if unit not in known], keys)
         self._enter(units, keys, known)
         await board.told(board)
 
-    def _look_up(self, units: Sequence[TrainUnit]) -> dict[TrainUnit, tuple[str, ...]]:
+    async def _train(self, number: int, missing: list[TrainUnit], keys: Keys) -> None:
+        """Nothing; all units have their scores, or have failed.
+
+        Of units with the same training one is run, here or in another bracket; the others find what it left.
+        """
+        board = self.board
+        while missing:
+            names = {self._names[unit.row, unit.split]: unit for unit in reversed(missing)}
+            async with board.claimed(names) as free:
+                running = [unit for unit in free if not self._scored(unit, keys)]
+                if running:
+                    await self.run(self._batches(number, await board.off_loop(self._with_starts, running)))
+            failed = {(unit.row, unit.split) for unit in running} & board.failures.keys()
+            left = [u for u in missing if not self._scored(u, keys) and (u.row, u.split) not in failed]
+            if running and len(left) == len(missing):
+                raise InfrastructureError(
+                    f"candidate {left[0].row}, split {left[0].split}: the worker's key of this training is "
+                    "not the driver's. Do all workers have the same versions of your code, Python and the "
+                    "packages?"
+                )
+            missing = left
+
+    def _look_up(self, units: Sequence[TrainUnit]) -> Keys:
         """The keys of the scores of each unit; what the store knows of them is taken in."""
-        found = {unit: self.board.chain(unit.row, unit.split).score_keys(unit.path) for unit in units}
+        chains = {unit: self.board.chain(unit.row, unit.split) for unit in units}
+        self._names |= {(unit.row, unit.split): chain.name for unit, chain in chains.items()}
+        found = {unit: chain.score_keys(unit.path) for unit, chain in chains.items()}
         wanted = [key for keys in found.values() for key in keys]
         self.scores |= self.board.store.lookup(wanted, self.board.spec.scope)
-        return {_plain(unit): keys for unit, keys in found.items()}
+        return found
 
     def _with_starts(self, units: Sequence[TrainUnit]) -> list[TrainUnit]:
         """The units with the checkpoints that the store has on their way."""
@@ -225,6 +266,7 @@ class RaceRunner(BoardDispatch):
             label=f"{race.label} · to {level} {board.spec.resource.unit}s",
             resources=board.resources,
             priority=board.max_resource - min(ahead_from(unit) for unit in units),
+            crowded=board.tally.planned - board.tally.task_runs + len(units) > board.slots,
         )
 
     def rest(self, batch: Any, outcome: BatchOutcome, first_index: int) -> list[RoundBatch]:
@@ -250,12 +292,10 @@ class RaceRunner(BoardDispatch):
             pace.learn(record.values["calls"], record.values["fit_seconds"])
             pace.learn_score(record.values["score_seconds"])
 
-    def _settled(self, unit: TrainUnit, keys: Mapping[TrainUnit, tuple[str, ...]]) -> bool:
-        if (unit.row, unit.split) in self.board.failures:
-            return True
-        return all(key in self.scores for key in keys[_plain(unit)])
+    def _scored(self, unit: TrainUnit, keys: Keys) -> bool:
+        return all(key in self.scores for key in keys[unit])
 
-    def _enter(self, units: Sequence[TrainUnit], keys: Any, known: set[TrainUnit]) -> None:
+    def _enter(self, units: Sequence[TrainUnit], keys: Keys, known: set[TrainUnit]) -> None:
         """Puts the scores of a round into the history, candidate by candidate in the order of their keys."""
         board, spec = self.board, self.board.spec
         elapsed = time.perf_counter() - board.started
@@ -343,8 +383,8 @@ class RaceRunner(BoardDispatch):
         raise InfrastructureError(
             f"{self.race_of.label}, round {number + 1}: candidate {row} has the score "
             f"{now.get(changed[0])!r}, but an earlier run of the same search decided on "
-            f"{before.get(changed[0])!r} ({len(changed)} scores differ). The estimator or the scorer does not "
-            "repeat its results: set its random_state, or search into another store= folder."
+            f"{before.get(changed[0])!r} ({len(changed)} scores differ). The estimator or the scorer does "
+            "not repeat its results: set its random_state, or search into another store= folder."
         )
 
 
@@ -353,37 +393,37 @@ def ahead_from(unit: TrainUnit) -> int:
     return (unit.path[-2] if len(unit.path) > 1 else 0) + unit.spent[0]
 
 
-def _plain(unit: TrainUnit) -> TrainUnit:
-    return TrainUnit(unit.row, unit.split, unit.path)
-
-
 class PrefixDispatch(BoardDispatch):
     """Fits the steps before the last, each distinct one once per split."""
 
     async def fit_all(self) -> None:
-        """Runs, depth by depth, every such step that the store lacks."""
-        for depth in range(await self.board.off_loop(self._depth)):
-            units = await self.board.off_loop(self._unknown, depth)
-            label = f"first steps · {depth + 1}"
+        """Runs, wave by wave, every such step that the store lacks."""
+        for number, units in enumerate(await self.board.off_loop(self._waves)):
+            label = f"first steps · {number + 1}"
             await self.run([RoundBatch(index=i, leaves=(u,), label=label) for i, u in enumerate(units)])
 
-    def _depth(self) -> int:
-        rows = range(len(self.board.spec.candidates))
-        return max((len(self.board.chain(row, 0).states) for row in rows), default=0)
-
-    def _unknown(self, depth: int) -> list[PrefixUnit]:
+    def _waves(self) -> list[list[PrefixUnit]]:
+        """The distinct steps to be fitted, each once; a wave needs nothing but the waves before it."""
         board = self.board
-        distinct: dict[tuple[str, ...], PrefixUnit] = {}
+        distinct: dict[str, tuple[int, PrefixUnit]] = {}
         for row in range(len(board.spec.candidates)):
             for split in range(board.spec.n_splits):
-                states = board.chain(row, split).states
-                state = states[depth] if depth < len(states) else None
-                if state is not None:
-                    key = tuple(node.key.hex() for node in state.nodes())
-                    distinct.setdefault(key, PrefixUnit(row, split, depth))
-        wanted = [key for keys in distinct for key in keys]
-        found = board.store.lookup(wanted, board.spec.scope)
-        return [unit for keys, unit in distinct.items() if any(key not in found for key in keys)]
+                for depth, state in enumerate(board.chain(row, split).states):
+                    for part, node in enumerate(state.nodes() if state is not None else ()):
+                        unit = PrefixUnit(row, split, depth, part)
+                        if node.key.hex() not in distinct and not is_pick(node):
+                            distinct[node.key.hex()] = (_height(node), unit)
+        found = board.store.lookup(list(distinct), board.spec.scope)
+        waves: dict[int, list[PrefixUnit]] = {}
+        for key, (height, unit) in distinct.items():
+            if key not in found:
+                waves.setdefault(height, []).append(unit)
+        return [waves[height] for height in sorted(waves)]
+
+
+def _height(node: StepNode) -> int:
+    """Steps on the longest way from the rows to this one."""
+    return 1 + max(map(_height, node.inputs), default=0)
 
 
 class ModelDispatch(BoardDispatch):

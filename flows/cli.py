@@ -1,7 +1,8 @@
 """`prefect-tune`: the dry run of a search, and the search itself, from a file.
 
 The file is YAML or JSON and holds the flow's parameters, flat, as a deployment would; `param_distributions`
-makes it a randomized search, `param_grid` a grid search.
+makes it a randomized search, `param_grid` a grid search. An adaptive search has `parameters`, and says which
+it is: `search: hyperband` (or `successive_halving`, `incremental`, `inverse_decay`).
 
     estimator:
       class: sklearn.svm.SVC
@@ -27,12 +28,13 @@ from rich.table import Table
 from prefect_tune._version import __version__
 from prefect_tune.errors import TuneError, UnknownParameter, UserError
 from prefect_tune.plan import SearchPlan
+from prefect_tune.races import KINDS
 
 app = App(name="prefect-tune", help="Hyperparameter search as cached Prefect flows.", version=__version__)
 
 
 def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
-    """(`grid` or `randomized`, the parameters) from a YAML or JSON file.
+    """(`grid`, `randomized` or the kind of an adaptive search, the parameters) from a YAML or JSON file.
 
     Raises:
         UserError: a file that cannot be read, or that describes no search.
@@ -43,19 +45,29 @@ def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
         raise UserError(f"spec: {path} cannot be read ({error.strerror}).") from error
     except yaml.YAMLError as error:
         raise UserError(f"spec: {path} is neither YAML nor JSON: {error}") from error
-    spaces = {"param_grid": "grid", "param_distributions": "randomized"}
+    spaces = {"param_grid": "grid", "param_distributions": "randomized", "parameters": ""}
     named = [name for name in spaces if isinstance(spec, dict) and name in spec]
     if len(named) != 1 or not {"estimator", "X"} <= set(spec):
         raise UserError(
-            f"spec: {path} needs 'estimator', 'X' and one of 'param_grid' and 'param_distributions'."
+            f"spec: {path} needs 'estimator', 'X' and one of 'param_grid', 'param_distributions' and "
+            "'parameters'."
         )
-    _check_names(spaces[named[0]], spec)
-    return spaces[named[0]], spec
+    kind = spaces[named[0]] or spec.pop("search", None)
+    if kind not in ("grid", "randomized", *KINDS):
+        raise UserError(
+            f"spec: {path} has 'parameters', so 'search' must say which search it is, got {kind!r}: one of "
+            f"{', '.join(KINDS)}."
+        )
+    _check_names(kind, spec)
+    return kind, spec
 
 
 def _flow(kind: str) -> Flow:
+    from prefect_tune.flows import adaptive
     from prefect_tune.flows.search import grid_search, randomized_search
 
+    if kind in KINDS:
+        return getattr(adaptive, f"{kind}_search")
     return grid_search if kind == "grid" else randomized_search
 
 
@@ -77,19 +89,36 @@ def plan(spec: Path, *, as_json: bool = False) -> None:
     from prefect_tune.dry_run import plan_search
 
     kind, asked = read_spec(spec)
+    if kind in KINDS:
+        _show(_brackets(kind, asked), as_json)
+        return
     space = asked.pop("param_grid", None) or asked.pop("param_distributions")
     n_iter = asked.pop("n_iter", 10) if kind == "randomized" else None
     for name in ("name", "cluster", "worker_resources", "verbose"):
         asked.pop(name, None)
     data = asked.pop("X"), asked.pop("y", None)
     found = plan_search(asked.pop("estimator"), space, *data, n_iter=n_iter, **asked)
+    _show(_facts(found), as_json)
+
+
+def _show(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_facts(found)))
+        print(json.dumps(facts))
         return
     table = Table(show_header=False, box=None)
-    for name, value in _facts(found).items():
-        table.add_row(name.replace("_", " "), "not measured yet" if value is None else str(value))
+    for name, value in facts.items():
+        for i, line in enumerate(value if isinstance(value, list) else [value]):
+            shown = ", ".join(f"{n} {v}" for n, v in line.items()) if isinstance(line, dict) else str(line)
+            table.add_row("" if i else name.replace("_", " "), "not measured yet" if line is None else shown)
     Console().print(table)
+
+
+def _brackets(kind: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """What an adaptive search is planned to do; its data is not opened."""
+    from prefect_tune.flows.adaptive_ready import drawn_races, revived
+    from prefect_tune.flows.places import open_store
+
+    return dict(drawn_races(kind, revived(asked, open_store(asked.get("store")))).metadata)
 
 
 def _facts(found: SearchPlan) -> dict[str, Any]:

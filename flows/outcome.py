@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -44,12 +45,19 @@ def show_result(result: SearchResult, console: Console | None = None, *, limit: 
         limit: rows of the leaderboard.
     """
     console = console or Console()
+    console.print(Text(f"{one_line(result.name)}: {_size(result)}", "bold"), soft_wrap=True)
     console.print(_leaderboard(result, limit, console.width))
     if isinstance(result, AdaptiveResult):
-        console.print(_brackets(result, console.width))
+        console.print(Padding(_brackets(result, console.width), (1, 0)))
     # Text, not markup: a bracket in a parameter's value is only a bracket.
     lines = [Text.assemble((f"{label:<9}", "bold"), text) for label, text in _facts(result)]
     console.print(Text("\n").join(lines), soft_wrap=True)
+
+
+def _size(result: SearchResult) -> str:
+    if isinstance(result, AdaptiveResult):
+        return size_text(result)
+    return f"{counted(len(result), 'candidate')}, {counted(result.n_splits, 'fold')}"
 
 
 def _facts(result: SearchResult) -> list[tuple[str, str]]:
@@ -81,17 +89,17 @@ def _reuse(result: SearchResult) -> list[tuple[str, str]]:
     work = f"{known + run + spared:,} = {run:,} ran + {known:,} known"
     work += f" + {spared:,} not run" if spared else ""
     facts = [(plural(unit.split()[-1]), f"{work} ({runs})")]
-    resumed = resumed_text(result)
-    return facts + ([("rounds", resumed.rstrip("."))] if resumed else [])
+    if note := best_note(result):
+        facts.insert(0, ("", note))
+    label, _, text = resumed_text(result).rstrip(".").rpartition(": ")
+    return facts + ([(label.lower() or "rounds", text)] if text else [])
 
 
 def _best(result: SearchResult) -> str:
     if result.best_params is None:
         return "none chosen"
     params = ", ".join(f"{name}={value_text(value)}" for name, value in result.best_params.items())
-    text = f"{result.metric} {score_text(result.best_score)}{' with ' + params if params else ''}"
-    note = best_note(result) if isinstance(result, AdaptiveResult) else ""
-    return text + (f"; {note}" if note else "")
+    return f"{result.metric} {score_text(result.best_score)}{' with ' + params if params else ''}"
 
 
 def _brackets(result: AdaptiveResult, width: int) -> Table:
@@ -121,11 +129,7 @@ def _brackets(result: AdaptiveResult, width: int) -> Table:
 def _leaderboard(result: SearchResult, limit: int, width: int) -> Table:
     """The leaderboard as a table; parameters share one column where a column each does not fit."""
     rows = leaderboard_rows(result, limit)
-    size = f"{counted(len(result), 'candidate')}, {counted(result.n_splits, 'fold')}"
-    if isinstance(result, AdaptiveResult):
-        size = size_text(result)
-    title = Text(f"{one_line(result.name)}: {size}", "bold")
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     params = [column_name(result, name) for name in varied_parameters(result)]
     fixed = {column_name(result, name) for name in parameter_columns(result)}
     measured = [name for name in (rows[0] if rows else ()) if name not in fixed]

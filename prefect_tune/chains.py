@@ -111,6 +111,11 @@ class Chain:
         self.through = through
         self._links = [self.start]
 
+    @property
+    def name(self) -> tuple[bytes, bytes, int]:
+        """What candidates with the same training on the same split have in common, however far it goes."""
+        return self.start, self.node(1).key, self.split
+
     def shown(self, rows: StepNode) -> StepNode:
         """The node of `rows` as the trained step takes them."""
         for state in self.states:

@@ -14,6 +14,8 @@ from typing import ClassVar
 
 SHORTEST, LONGEST = 0.1, 3.0
 """Seconds of work that a task run aims at."""
+UNCROWDED = 30.0
+"""Seconds that it may take where no other work waits; then a checkpoint is due all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,13 @@ class PrefixUnit:
     Attributes:
         row, split: the candidate and the split.
         depth: position of the step.
+        part: which of its nodes; a union has one for each branch.
     """
 
     row: int
     split: int
     depth: int
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ def plan_round(
     label: str = "",
     resources: Mapping[str, float] | None = None,
     priority: int = 0,
+    crowded: bool = True,
 ) -> list[RoundBatch]:
     """Batches of the units of one round.
 
@@ -133,6 +138,7 @@ def plan_round(
         label: beginning of the task runs' names.
         resources: Dask resources of a task run.
         priority: of all of them.
+        crowded: whether other work waits for the workers.
     """
     # Unknown costs: small groups, and they return after a while.
     costs = {unit: pace.seconds(ahead[unit]) or SHORTEST / 2 for unit in units}
@@ -152,7 +158,7 @@ def plan_round(
             seconds=load,
             label=f"{label} · {len(group)} candidates" if len(group) > 1 else label,
             resources=dict(resources or {}),
-            budget=LONGEST,
+            budget=LONGEST if crowded or len(units) > slots else UNCROWDED,
             priority=priority,
         )
         for i, (group, load) in enumerate(zip(groups, loads, strict=True))

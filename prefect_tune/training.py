@@ -7,9 +7,12 @@ Rule 2: a `TrainingSpec` holds no data, only references; it is what a worker loa
 from __future__ import annotations
 
 import inspect
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from prefect_tune.chains import CALLS, EPOCHS, SAMPLES, ChainCompiler, Parts, Resource
 from prefect_tune.chunks import ChunkedData, Split
@@ -189,6 +192,8 @@ def prepare_training(
         UserError: for anything that cannot work.
     """
     estimator = cloned(estimator)
+    if error_score != "raise" and not isinstance(error_score, numbers.Real):
+        raise UserError(f"error_score: must be 'raise' or a number, got {error_score!r}.")
     scorer, metrics, metric = _scorers(estimator, scoring, refit)
     spec = TrainingSpec(
         name=name,
@@ -288,6 +293,11 @@ def _with_warmth(spec: TrainingSpec) -> TrainingSpec:
     if last and not name.startswith(f"{last}__"):
         raise UserError(
             f"resource: {name!r} belongs to a step before the last; only the last step, {last!r}, grows."
+        )
+    if isinstance(known[name], bool) or not isinstance(known[name], (int, np.integer, type(None))):
+        raise UserError(
+            f"resource: {name!r} is {known[name]!r}, which is no integer that could grow; name a parameter "
+            f"such as n_estimators, or one of {CALLS!r}, {EPOCHS!r}, {SAMPLES!r}."
         )
     warm = grows_warm(spec.compiler().resolve(spec.candidates[0])[1], last, name, known)
     return dataclasses.replace(spec, resource=Resource(name=name, warm=warm))

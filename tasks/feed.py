@@ -22,7 +22,7 @@ from prefect_tune.store import MissingBlob, Record, StepStore
 from prefect_tune.tasks.dataset import protect, size_of
 from prefect_tune.training import TrainingSpec
 
-HELD_BYTES = 192 * 2**20
+HELD_BYTES = 128 * 2**20
 """Bytes of chunks that a process keeps, so that candidates trained one after another read them once."""
 
 
@@ -58,15 +58,20 @@ class ChunkFeed:
         if key in self._held:
             self._held.move_to_end(key)
             return self._held[key]
+        self._drop_to(HELD_BYTES // 2)  # before reading: two large chunks need not be there at once
         found = self._validation(fold) if side == TEST else self._training(fold)
         for part in (found.X, found.y, *found.params.values()):
             protect(part)
         self._held[key] = found
         self._bytes += _bytes(found)
-        while self._bytes > HELD_BYTES and len(self._held) > 1:
+        self._drop_to(HELD_BYTES, but=1)
+        return found
+
+    def _drop_to(self, limit: int, but: int = 0) -> None:
+        """Forgets what was not asked for longest, down to a number of bytes; `but` chunks stay at least."""
+        while len(self._held) > but and self._bytes > limit:
             _, dropped = self._held.popitem(last=False)
             self._bytes -= _bytes(dropped)
-        return found
 
     def _training(self, fold: int) -> ChunkRows:
         place = self.parts.place(fold)

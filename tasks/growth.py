@@ -64,29 +64,43 @@ def trained_by_calls(
         seed_globals(spec.seed, chain.link(call))
         begun = time.perf_counter()
         if _length(X):
-            _called(state.partial_fit, X, rows, spec)
+            _called(evaluator, family, state.partial_fit, X, rows)
         evaluator.ran.append((family, time.perf_counter() - begun))
         if time.perf_counter() > deadline and call < calls:
             return state, call
     return state, calls
 
 
-def _called(method: Any, X: Any, rows: ChunkRows, spec: Any) -> None:
-    """Calls `partial_fit` or `fit`; a method that writes into its input gets a copy of its own."""
+class Overwrites(Exception):
+    """An estimator wrote into rows that others need; asked again, it gets copies of its own."""
+
+
+def _called(evaluator: Evaluator, family: str, method: Any, X: Any, rows: ChunkRows) -> None:
+    """Calls `partial_fit` or `fit`.
+
+    Raises:
+        Overwrites: it writes into its input. The call has broken off, so its state is of no use.
+    """
+    spec = evaluator.spec
+    own: set[str] = vars(evaluator).setdefault("overwriting", set())
     given_y = () if rows.y is None else (lend(rows.y),)
     arguments = {**copy.deepcopy(dict(spec.constants)), **{n: rows.params[n] for n in spec.row_params}}
+    if family in own:
+        method(private_copy(X), *map(private_copy, given_y), **arguments)
+        return
     try:
         method(lend(X), *given_y, **arguments)
     except ValueError as error:
         if not wants_to_write(error):
             raise
-        method(private_copy(X), *given_y, **arguments)
+        own.add(family)
+        raise Overwrites from error
 
 
 def grown(
     evaluator: Evaluator, chain: Chain, found: Trained, path: Sequence[int], deadline: float
 ) -> tuple[Any, int]:
-    """(the step fitted with the last level of `path`, that level): so many rows, or so much of a parameter."""
+    """(the step fitted with the last level of `path`, that level): so many rows, or so much of a number."""
     return _grown(evaluator, chain, found, path), path[-1]
 
 
@@ -151,7 +165,7 @@ def _fitted(
     def fit(X: Any, *given_y: Any, **arguments: Any) -> None:
         state.fit(X, *given_y, **arguments, **(extra or {}))
 
-    _called(fit, rows.X, rows, spec)
+    _called(evaluator, family, fit, rows.X, rows)
     evaluator.ran.append((family, time.perf_counter() - begun))
     return state
 

@@ -9,13 +9,12 @@ Rule 3: a candidate that raises costs itself only.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 from prefect_tune.chains import Chain
-from prefect_tune.errors import StoreUnavailable
+from prefect_tune.errors import DataError, InfrastructureError, ScoringError, StoreUnavailable
 from prefect_tune.identity.encode import encode
 from prefect_tune.identity.keys import step_key
 from prefect_tune.nodes import TEST
@@ -25,35 +24,11 @@ from prefect_tune.store import MissingBlob, Record
 from prefect_tune.store.failpoints import failpoint
 from prefect_tune.tasks.dataset import lend, private_copy
 from prefect_tune.tasks.execute import CREATOR, Evaluator, as_declared, wants_to_write
-from prefect_tune.tasks.growth import Trained, grown, new_estimator, trained_by_calls
+from prefect_tune.tasks.growth import Overwrites, Trained, grown, new_estimator, trained_by_calls
 from prefect_tune.tasks.memo import StepFailed
 from prefect_tune.tasks.outcome import BatchOutcome, FailedLeaf, cause_of, tail_of, trace_of, travelling
 from prefect_tune.tasks.scoring import ScoreFailed, score
-
-HELD_STATES, HELD_BYTES = 512, 128 * 2**20
-"""Trained states that a process keeps in memory, so that the next round need not read them."""
-
-
-class States:
-    """Trained states of this process by key; the least recently used go first."""
-
-    def __init__(self) -> None:
-        self._items: OrderedDict[bytes, tuple[Any, int]] = OrderedDict()
-        self._bytes = 0
-
-    def take(self, key: bytes) -> Any:
-        """The state, which is forgotten here: its taker may train it further. None if there is none."""
-        state, size = self._items.pop(key, (None, 0))
-        self._bytes -= size
-        return state
-
-    def put(self, key: bytes, state: Any, size: int) -> None:
-        self.take(key)
-        self._items[key] = (state, size)
-        self._bytes += size
-        while self._items and (len(self._items) > HELD_STATES or self._bytes > HELD_BYTES):
-            _, (_, dropped) = self._items.popitem(last=False)
-            self._bytes -= dropped
+from prefect_tune.tasks.states import States
 
 
 class RoundRunner:
@@ -96,10 +71,10 @@ class RoundRunner:
 
     def _prefix(self, unit: PrefixUnit) -> None:
         state = self._chain(unit).states[unit.depth]
+        assert state is not None  # nobody asks for a passthrough
         # The candidates behind it meet the same failure and report it as theirs.
         with suppress(StepFailed):
-            for node in state.nodes() if state is not None else ():
-                self.evaluator.evaluate(node)
+            self.evaluator.evaluate(list(state.nodes())[unit.part])
         self.outcome.done.append((unit.row, unit.split))
 
     # -- training ------------------------------------------------------------------------------------
@@ -112,6 +87,8 @@ class RoundRunner:
         except StepFailed as failure:
             self._failed(unit, failure.__cause__, failure.seconds)
             return
+        except (DataError, InfrastructureError):  # the data is gone or has changed: nobody's failure
+            raise
         except (Exception, SystemExit) as error:  # user code that exits fails its candidate, not its worker
             self._failed(unit, error, time.perf_counter() - start)
             return
@@ -127,20 +104,30 @@ class RoundRunner:
 
     def _trained(self, chain: Chain, unit: TrainUnit, deadline: float = float("inf")) -> Trained:
         """The state at the last level of the unit's path, or as far as time allowed; left in the store."""
+        key, found = chain.key(unit.path), self._furthest(chain, unit)
+        while found.key != key:
+            try:
+                found = self._further(chain, unit, found, deadline)
+            except Overwrites:  # the state has seen a call that broke off
+                found = self._furthest(chain, unit)
+                continue
+            if found.size:
+                break
+            deadline = float("inf")  # nothing was stored that another task run could go on from
+        return found
+
+    def _further(self, chain: Chain, unit: TrainUnit, found: Trained, deadline: float) -> Trained:
+        """`found` trained on, and left in the store."""
         key = chain.key(unit.path)
-        found = self._furthest(chain, unit)
-        if found.key == key:
-            return found
         if found.state is None:
             found.state = new_estimator(chain.choice, self.spec.seed, chain.start)
         train = trained_by_calls if self.spec.resource.by_calls else grown
         start = time.perf_counter()
-        found.state, level = train(self.evaluator, chain, found, unit.path, deadline)
+        state, level = train(self.evaluator, chain, found, unit.path, deadline)
+        seconds = found.seconds + time.perf_counter() - start
         if self.spec.resource.by_calls:
             key = chain.link(level)
-        trained = Trained(
-            key=key, state=found.state, level=level, since=found.level, seconds=time.perf_counter() - start
-        )
+        trained = Trained(key=key, state=state, level=level, since=found.since, seconds=seconds)
         failpoint("F1")
         record = Record(
             key=key.hex(),
@@ -162,7 +149,8 @@ class RoundRunner:
             state = self.states.take(key)
             if state is not None:
                 return Trained(key=key, state=state, level=level, since=level)
-            record = self.store.get(key.hex(), self.spec.scope)
+            stored = level in unit.starts or not self.spec.resource.by_calls
+            record = self.store.get(key.hex(), self.spec.scope) if stored else None
             if record is None or not record.outputs:
                 continue
             with suppress(MissingBlob):
@@ -174,10 +162,13 @@ class RoundRunner:
     def _stations(self, chain: Chain, unit: TrainUnit) -> Iterator[tuple[int, bytes]]:
         """(level or calls, key) of every state that may be there, the furthest first."""
         if self.spec.resource.by_calls:
-            for calls in unit.starts:
+            # Memory may have what the store could not take.
+            held = {chain.calls(level) for level in unit.path[-2:]}
+            for calls in sorted({*unit.starts, *held}, reverse=True):
                 yield calls, chain.link(calls)
             return
-        for length in range(len(unit.path), 0, -1):
+        shortest = 1 if self.spec.resource.warm else len(unit.path)  # a cold fit begins with nothing
+        for length in range(len(unit.path), shortest - 1, -1):
             yield unit.path[length - 1], chain.key(unit.path[:length])
 
     # -- scores --------------------------------------------------------------------------------------
@@ -199,11 +190,15 @@ class RoundRunner:
             return score(self.spec.scorer, estimator, X, lend(target), {}, strict=self.strict)
 
         try:
-            scores = ask(lend(shown))
-        except ValueError as error:
-            if not wants_to_write(error):
-                raise
-            scores = ask(private_copy(shown))
+            try:
+                scores = ask(lend(shown))
+            except ValueError as error:
+                if not wants_to_write(error):
+                    raise
+                scores = ask(private_copy(shown))
+        except SystemExit as error:
+            self._failed(unit, error, time.perf_counter() - begun)
+            return
         seconds = time.perf_counter() - begun
         self.evaluator.ran.append((f"{chain.choice.step.family}.score", seconds))
         for key, (metric, value) in zip(chain.score_keys(unit.path), scores.items(), strict=True):
@@ -213,6 +208,11 @@ class RoundRunner:
                     FailedLeaf(row=unit.row, fold=unit.split, metric=metric, cause=cause, tail=tail)
                 )
                 continue
+            if isinstance(value, dict):
+                raise ScoringError(
+                    f"scoring: the scorer returned {len(value)} scores ({', '.join(map(str, value))}), so it "
+                    "is not known which one ranks. Pass a dict of scorers, and the one that ranks as refit."
+                )
             values = {
                 "score": value,
                 "score_seconds": seconds,

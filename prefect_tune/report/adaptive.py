@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect_tune.chains import CALLS, Resource
-from prefect_tune.report.text import counted, plural, score_text
+from prefect_tune.report.text import counted, plural
 from prefect_tune.results import AdaptiveResult
 
 _SHOWN_RUNGS = 7
@@ -150,7 +150,7 @@ def resumed_text(result: AdaptiveResult) -> str:
     if not found:
         return f"{counted(total, 'round')} run, none known before."
     if not run:
-        return f"Resumed: all of {counted(total, 'round')} known, none run."
+        return f"Resumed: {f'all {total:,} rounds were' if total > 1 else 'the round was'} known, none run."
     return f"Resumed: {found:,} of {total:,} rounds {'was' if found == 1 else 'were'} known, {run:,} run."
 
 
@@ -223,10 +223,7 @@ def best_note(result: AdaptiveResult) -> str:
     rank = int(result.cv_results[f"rank_test_{result.metric}"][result.best_index])
     if rank == 1:
         return ""
-    return (
-        f"the best, {score_text(result.best_score)} and rank {rank:,}, is chosen among those that a bracket "
-        "trained to its end; ranks compare the last scores of all"
-    )
+    return f"the best has rank {rank:,}: it is chosen among those that were trained to the end of a bracket"
 
 
 def _plans(result: AdaptiveResult) -> dict[Any, Mapping[str, Any]]:

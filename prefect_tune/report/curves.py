@@ -185,13 +185,13 @@ def _draw_failure(axes: Any, curve: Curve, limits: tuple[float, float]) -> None:
     x = math.log2(curve.failed_at or 1)
     y = curve.scores[-1] if curve.scores else limits[0] + 0.04 * (limits[1] - limits[0])
     if curve.scores:
-        axes.plot([math.log2(curve.levels[-1]), x], [y, y], color=INK, linewidth=0.8, linestyle=":", zorder=4)
+        axes.hlines(y, math.log2(curve.levels[-1]), x, colors=INK, linewidth=0.8, linestyle=":", zorder=4)
     axes.scatter([x], [y], s=26, color=INK, marker="x", linewidths=1.1, zorder=5)
 
 
 def _draw_best(axes: Any, curve: Curve) -> None:
     x, y = np.log2(curve.levels), np.array(curve.scores)
-    axes.plot(x, y, color=RED, linewidth=2.0, linestyle="-", zorder=6)
+    axes.plot(x, y, color=RED, linewidth=2.0, linestyle="-", marker="", zorder=6)
     axes.scatter(x[-1:], y[-1:], s=70, color=RED, marker="*", linewidths=0, zorder=7)
 
 
@@ -202,8 +202,8 @@ def _finish(axes: Any, bracket: BracketFacts, limits: tuple[float, float], width
     pad = 0.15 * (high - low) / width or 0.5
     axes.set_xlim(low - pad, high + pad)
     axes.set_ylim(*limits)
-    for level in bracket.decisions:
-        axes.axvline(math.log2(level), color=GREY, linewidth=0.7, linestyle="-", alpha=0.6, zorder=1)
+    at = np.log2(bracket.decisions or [1])
+    axes.vlines(at, *limits, colors=GREY, linewidth=0.7, linestyle="-", alpha=0.6, zorder=1)
     digits = max(len(f"{level:,}") for level in rungs)
     ticks = spread_levels(rungs, max(2, min(8, int(width / (0.12 + 0.07 * digits)))))
     axes.set_xticks(np.log2(ticks), [f"{level:,}" for level in ticks])

@@ -54,7 +54,9 @@ class Learner(ClassifierMixin, BaseEstimator):
         if self.writes:
             X -= 1.0
         rows = np.column_stack([X, np.ones(len(X))])
-        self.weights_ += self.rate * (y - 1 / (1 + np.exp(-rows @ self.weights_))) @ rows / len(X)
+        self.weights_ += (
+            self.rate / self.calls_**0.5 * (y - 1 / (1 + np.exp(-rows @ self.weights_))) @ rows / len(X)
+        )
         return self
 
     def fit(self, X, y):

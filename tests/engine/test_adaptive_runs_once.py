@@ -16,7 +16,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 rng = np.random.default_rng(0)
 X = rng.normal(size=(120, 3))
 y = (X[:, 0] + 0.5 * rng.normal(size=120) > 0).astype(int)
-RATES = {"rate": np.linspace(0.01, 1, 100).tolist()}
+RATES = {"rate": np.linspace(0.001, 1, 100_000).tolist()}  # so many that no two brackets draw the same
 FEW = {"rate": np.linspace(0.1, 1, 12).tolist()}
 
 
@@ -63,9 +63,19 @@ def test_a_fresh_search(log: Path, options: dict[str, Any]) -> None:
 
 def test_brackets_share_candidates(log: Path, options: dict[str, Any]) -> None:
     """A candidate drawn by several brackets is trained for all of them, though they run side by side."""
-    result = search("hyperband", Learner(), FEW, X, y, max_iter=27, **options)
-    assert len(reached(result)) == 12
-    assert_each_once(learners.taken(log), result)
+    result = search(
+        "hyperband", Learner(), FEW, X, y, brackets=[[12, 1], [12, 1], [12, 1]], max_iter=9, **options
+    )
+    lines = learners.taken(log)
+    assert_each_once(lines, result)
+    assert result.metadata_done["partial_fit_calls"] == 3 * (12 + 2 * 4 + 6) == 3 * len(lines)
+    table = result.cv_results
+    by_rate = {rate: set() for rate in FEW["rate"]}
+    for params, score, calls in zip(
+        table["params"], table["test_score"], table["partial_fit_calls"], strict=True
+    ):
+        by_rate[params["rate"]].add((score, calls))
+    assert all(len(found) == 1 for found in by_rate.values())
 
 
 def test_equal_candidates_of_one_bracket(log: Path, options: dict[str, Any]) -> None:
@@ -88,13 +98,37 @@ def test_a_repeat_trains_nothing(log: Path, options: dict[str, Any]) -> None:
     assert np.array_equal(first.load_best().weights_, second.load_best().weights_)
 
 
+def levels_of(result: Any) -> dict[float, list[int]]:
+    """The levels at which each rate was scored, in their order."""
+    levels: dict[float, list[int]] = {}
+    for entry in result.history:
+        levels.setdefault(entry["params"]["rate"], []).append(entry["partial_fit_calls"])
+    return levels
+
+
+def missing_calls(first: Any, second: Any) -> list[str]:
+    """What the second search has to call: from the last round before a target that anybody has left."""
+    calls, left = [], levels_of(first)
+    for rate, targets in levels_of(second).items():
+        known = set(left.get(rate, ()))
+        for target in targets:
+            if target not in known:
+                start = max([0, *(level for level in known if level < target)])
+                calls += [f"{rate:.6f} {call}" for call in range(start + 1, target + 1)]
+                known.add(target)
+    return sorted(calls)
+
+
+RUNG = {"n_initial_parameters": "grid", "n_initial_iter": 1}
+
+
 @pytest.mark.parametrize(
     ("then", "asked"),
     [
-        ("hyperband", {"max_iter": 27}),
-        ("hyperband", {"max_iter": 9, "aggressiveness": 2}),
-        ("hyperband", {"max_iter": 9, "random_state": 0, "scoring": "neg_log_loss"}),
-        ("successive_halving", {"n_initial_parameters": "grid", "n_initial_iter": 2}),
+        ("successive_halving", {**RUNG, "max_iter": 27}),
+        ("successive_halving", {**RUNG, "aggressiveness": 2}),
+        ("successive_halving", {**RUNG, "n_initial_iter": 2}),
+        ("hyperband", {"max_iter": 9, "brackets": [[12, 1]]}),
         ("incremental", {"n_initial_parameters": "grid", "max_iter": 4}),
         ("inverse_decay", {"n_initial_parameters": "grid"}),
     ],
@@ -103,13 +137,30 @@ def test_a_repeat_trains_nothing(log: Path, options: dict[str, Any]) -> None:
 def test_searches_share_training(
     then: str, asked: dict[str, Any], log: Path, options: dict[str, Any]
 ) -> None:
-    """Another budget, factor, metric or kind of search makes only the calls that nobody has made yet."""
-    if "scoring" in asked:
-        asked = {**asked, "scoring": lambda estimator, X, y: estimator.score(X, y)}
-    first = search("hyperband", Learner(), FEW, X, y, max_iter=9, **options)
-    before = learners.taken(log)
+    """Another budget, factor or kind of search goes on from the last round that an earlier one has left."""
+    first = search("successive_halving", Learner(), FEW, X, y, **RUNG, max_iter=9, **options)
+    assert_each_once(learners.taken(log), first)
     second = search(then, Learner(), FEW, X, y, **asked, **options)
-    assert_each_once(before + learners.taken(log), first, second)
+    assert sorted(line.rsplit(" ", 1)[0] for line in learners.taken(log)) == missing_calls(first, second)
+
+
+def test_brackets_with_unlike_rungs(log: Path, options: dict[str, Any]) -> None:
+    """Brackets that draw the same few candidates train far less than planned, and every call that is needed."""
+    result = search("hyperband", Learner(), FEW, X, y, max_iter=27, **options)
+    lines = [line.rsplit(" ", 1)[0] for line in learners.taken(log)]
+    assert set(lines) == {
+        f"{r:.6f} {call}" for r, level in reached(result).items() for call in range(1, level + 1)
+    }
+    assert len(lines) == result.cost.calls < 0.8 * result.metadata["partial_fit_calls"]
+
+
+def test_another_metric_needs_checkpoints_only(log: Path, options: dict[str, Any]) -> None:
+    """Scores by another metric are made from the checkpoints that are there."""
+    asked = {"n_initial_parameters": "grid", "max_iter": 3, **options}
+    search("incremental", Learner(), FEW, X, y, **asked)
+    assert len(learners.taken(log)) == 12 * 3
+    search("incremental", Learner(), FEW, X, y, scoring="accuracy", **asked)
+    assert learners.taken(log) == []
 
 
 def test_more_calls_for_all(log: Path, options: dict[str, Any]) -> None:

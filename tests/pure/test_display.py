@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +14,7 @@ from rich.console import Console
 from prefect_tune.flows import display as display_module
 from prefect_tune.flows.display import TerminalDisplay, show_result
 from prefect_tune.report.progress import Progress
-from prefect_tune.results import Cost, Failure, SearchResult
+from prefect_tune.results import AdaptiveResult, Cost, Failure, SearchResult
 
 RESULT = SearchResult(
     name="demo [red]",
@@ -181,3 +183,104 @@ def test_notebook_renews_one_output(monkeypatch):
         display.update(at(done))
     display.close()
     assert [text.split("  ")[1] for text in shown] == ["0 of 10 steps", "2 of 10 steps", "3 of 10 steps"]
+
+
+HISTORY = [
+    ("bracket=1-0", 1, 1, 0.5, True), ("bracket=1-1", 1, 1, 0.75, True), ("bracket=1-2", 1, 1, 0.625, True),
+    ("bracket=1-1", 1, 3, 0.875, False), ("bracket=0-0", 0, 3, 0.8125, False),
+]  # fmt: skip
+ADAPTIVE = AdaptiveResult(
+    name="demo [red]",
+    cv_results={
+        "model_id": np.array(["bracket=1-0", "bracket=1-1", "bracket=1-2", "bracket=0-0"], dtype=object),
+        "params": [{"C": 1}, {"C": 2}, {"C": 3}, {"C": "[bold]"}],
+        "partial_fit_calls": np.array([1, 3, 1, 3]),
+        "bracket": np.array([1, 1, 1, 0], dtype=object),
+        "mean_test_score": np.array([0.5, 0.875, 0.625, 0.8125]),
+        "rank_test_score": np.array([4, 1, 3, 2]),
+        "mean_fit_time": np.array([0.25, 0.5, 0.25, 0.5]),
+    },
+    best_index=1,
+    best_params={"C": 2},
+    best_score=0.875,
+    metric="score",
+    metrics=("score",),
+    n_splits=1,
+    history=tuple(
+        {"model_id": name, "bracket": bracket, "partial_fit_calls": level, "score": score, "known": known}
+        for name, bracket, level, score, known in HISTORY
+    ),
+    metadata={
+        "n_models": 4,
+        "partial_fit_calls": 8,
+        "brackets": [
+            {"bracket": 0, "n_models": 1, "partial_fit_calls": 3, "decisions": [3]},
+            {"bracket": 1, "n_models": 3, "partial_fit_calls": 5, "decisions": [1, 3]},
+        ],
+    },
+    rounds_found=3,
+    rounds_run=2,
+    cost=Cost(unit="training call", calls=5, task_runs=2, wall_seconds=1.5),
+    report_path="out/report.md",
+)
+
+
+def test_show_result_of_an_adaptive_search():
+    """Leaderboard with calls and bracket, a line for each bracket, what ran in calls, what was resumed."""
+    console = a_console()
+    show_result(ADAPTIVE, console)
+    text = [line.rstrip() for line in lines(console)]
+    assert text[0] == "demo [red]: 4 candidates in 2 brackets, up to 3 calls each"
+    assert [line.split() for line in text[1:4]] == [
+        ["rank", "score", "calls", "bracket", "fit_seconds", "C"],
+        ["1", "0.875", "3", "1", "0.5", "2"],
+        ["2", "0.8125", "3", "0", "0.5", "[bold]"],
+    ]
+    assert [re.split("  +", line.strip()) for line in text[6:11]] == [
+        [""],
+        ["bracket", "candidates", "candidates at calls", "calls planned", "done", "scores", "known", "best"],
+        ["1", "3", "3 at 1, 1 at 3", "5", "5", "4", "3", "0.875"],
+        ["0", "1", "1 at 3", "3", "3", "1", "0", "0.8125"],
+        [""],
+    ]
+    assert text[11:] == [
+        "best     score 0.875 with C=2",
+        "calls    8 = 5 ran + 3 known (2 task runs)",
+        "resumed  3 of 5 rounds were known, 2 run",
+        "cost     1.50 s wall, 0 s of work run, 0 s saved, 0 B written",
+        "report   out/report.md",
+    ]
+
+
+def test_show_result_leaves_the_rungs_out_where_it_is_narrow():
+    """In a narrow terminal each bracket keeps its numbers on one line."""
+    console = a_console(width=70)
+    show_result(ADAPTIVE, console)
+    text = [line.strip() for line in lines(console)]
+    assert "candidates at calls" not in "\n".join(text)
+    assert re.split("  +", text[8]) == ["1", "3", "5", "5", "4", "3", "0.875"]
+
+
+def test_show_result_says_why_the_best_is_not_the_first():
+    """The best comes from those that were trained to the end, and may have a lower rank."""
+    console = a_console()
+    show_result(dataclasses.replace(ADAPTIVE, best_index=3, best_params={"C": 9}, best_score=0.8125), console)
+    assert any(line.strip().startswith("the best has rank 2:") for line in lines(console))
+
+
+def test_terminal_counts_calls():
+    """An adaptive search counts its calls, one or many, and says how many rounds it found."""
+    console = a_console(terminal=True)
+    display = TerminalDisplay(console=console)
+    display.update(
+        Progress(
+            name="hyperband-search", total=357, done=150, elapsed=3.2, unit="call", best_score=0.91,
+            best_params="alpha=0.01", message="12 rounds found",
+        )
+    )  # fmt: skip
+    display.close()
+    expected = "42% 3 s  150 of 357 calls · best 0.91 (alpha=0.01) · 12 rounds found"
+    assert f"hyperband-search {'━' * 10}{'─' * 14}  {expected}" in console.file.getvalue()
+    console = a_console()
+    TerminalDisplay(console=console).update(Progress(name="one", total=1, unit="call"))
+    assert lines(console) == ["one: 0% after 0 s  0 of 1 call"]
