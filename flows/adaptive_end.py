@@ -19,11 +19,11 @@ from prefect_tune.flows.brackets import Board, ModelDispatch
 from prefect_tune.flows.run import pass_on_warnings
 from prefect_tune.history import RaceHistory, adaptive_table, history_entries, metadata_done, winning_row
 from prefect_tune.model import ModelRef
+from prefect_tune.report.text import params_text
 from prefect_tune.results import AdaptiveResult, Cost, Failure
 from prefect_tune.rounds import ModelUnit
 from prefect_tune.tasks.batch import SearchFile, publish
 from prefect_tune.tasks.runner import TuneTaskRunner
-from prefect_tune.text import short
 
 
 def tabulate(search: AdaptiveSearch, board: Board, histories: Sequence[RaceHistory]) -> AdaptiveResult:
@@ -77,7 +77,7 @@ def list_failures(board: Board) -> tuple[Failure, ...]:
     return tuple(
         Failure(
             candidate=row,
-            params=short(dict(board.spec.drawn[row]), 200),
+            params=params_text(dict(board.spec.drawn[row])),
             fold=split,
             cause=failure.cause,
             tail=failure.tail,
@@ -138,11 +138,11 @@ def with_cost(result: AdaptiveResult, search: AdaptiveSearch, board: Board) -> A
     calls = sum(
         count for family, count in board.tally.ran.items() if family.endswith((".partial_fit", ".fit"))
     )
-    reached = sum(board.reached.values())
+    known = board.known if search.spec.resource.by_calls else board.found
     cost = Cost(
-        uses=reached,
-        distinct=reached,
-        known=max(0, reached - calls),
+        uses=known + calls,
+        distinct=known + calls,
+        known=known,
         run=calls,
         failed=len(board.failures),
         task_runs=board.tally.task_runs,

@@ -13,6 +13,7 @@ from prefect_tune.flows.display import TerminalDisplay
 from prefect_tune.flows.run import PUBLISH_EVERY
 from prefect_tune.history import adaptive_table, history_entries
 from prefect_tune.report.progress import Progress
+from prefect_tune.report.text import counted
 from prefect_tune.results import AdaptiveResult
 from prefect_tune.text import short
 
@@ -39,7 +40,7 @@ class Watcher:
                 "best_score": board.best[0],
                 "best_params": ", ".join(f"{n}={short(v, 30)}" for n, v in params.items()),
             }
-        found = f"{board.found} rounds found" if board.found else ""
+        found = f"{counted(board.found, 'round')} found" if board.found else ""
         progress = Progress(
             name=spec.name,
             total=self._planned(),

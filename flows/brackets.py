@@ -28,7 +28,7 @@ from prefect_tune.identity.keys import step_key
 from prefect_tune.nodes import StepNode
 from prefect_tune.plan import is_pick
 from prefect_tune.races import Race
-from prefect_tune.rounds import ModelUnit, Pace, PrefixUnit, RoundBatch, TrainUnit, plan_round
+from prefect_tune.rounds import ModelUnit, Pace, PrefixUnit, RoundBatch, RowsUnit, TrainUnit, plan_round
 from prefect_tune.store import Record
 from prefect_tune.store.failpoints import failpoint
 from prefect_tune.table import LeafFailure
@@ -57,6 +57,7 @@ class Board:
         pace: what training has taken.
         failures: (row, split) -> why.
         found, run: scores of rounds from the store, and of this run.
+        known: training calls that need not be made.
         reused: seconds of training that the store saved.
         reached: (row, split) -> units it has had.
         best: (score, row) of the best so far.
@@ -78,6 +79,7 @@ class Board:
     failures: dict[tuple[int, int], LeafFailure] = field(default_factory=dict)
     found: int = 0
     run: int = 0
+    known: int = 0
     reused: float = 0.0
     reached: dict[tuple[int, int], int] = field(default_factory=dict)
     best: tuple[float, int] | None = None
@@ -326,11 +328,17 @@ class RaceRunner(BoardDispatch):
         """A score as a number; what failed has none, whatever `error_score` shows in its place."""
         return float("nan") if record is None else float(record.values["score"])
 
+    def _calls_since(self, unit: TrainUnit) -> int:
+        """Training calls that the last level of a unit's path is away from the one before."""
+        chain = self.board.chain(unit.row, unit.split)
+        return chain.calls(unit.path[-1]) - chain.calls(unit.path[-2] if len(unit.path) > 1 else 0)
+
     def _count(self, event: Scored, group: Sequence[TrainUnit], known: set[TrainUnit], present: Any) -> None:
         board = self.board
         if event.known:
             board.found += len(group)
             board.reused += sum(record.values["fit_seconds"] for record in present)
+            board.known += sum(self._calls_since(unit) for unit in group)
         else:
             board.run += len(group)
         for unit in group:
@@ -353,10 +361,9 @@ class RaceRunner(BoardDispatch):
         following = race.schedule.next_round(reports)
         failed = sorted(key for key, found in reports.items() if found and not math.isfinite(found[-1].score))
         splits = range(board.spec.n_splits)
-        states = [self._state(row, split) for row in race.rows for split in splits]
-        sides = [board.spec.validation_key(split) for split in splits]
+        seen = [self._seen(row, split) for row in race.rows for split in splits]
         rule = [repr(race.schedule), board.spec.metric, number, list(race.keys), failed]
-        key = step_key("decision", encode(rule), (*states, *sides)).hex()
+        key = step_key("decision", encode(rule), seen).hex()
         scores = {key: found[-1].score for key, found in sorted(reports.items()) if found}
         values: dict[str, Any] = {
             "scores": {k: v for k, v in scores.items() if math.isfinite(v)},
@@ -372,10 +379,11 @@ class RaceRunner(BoardDispatch):
             self._conflict(number, dict(earlier.values["scores"]), values["scores"])
         failpoint("F7")
 
-    def _state(self, row: int, split: int) -> bytes:
-        """The key of what a candidate has been trained to."""
+    def _seen(self, row: int, split: int) -> bytes:
+        """The key of the score that a candidate has come to: how it was trained, and how it was scored."""
         chain, path = self.board.chain(row, split), self._paths[row]
-        return chain.key(path) if path else chain.start
+        metric = self.board.spec.metrics.index(self.board.spec.metric)
+        return bytes.fromhex(chain.score_keys(path)[metric]) if path else chain.start
 
     def _conflict(self, number: int, before: dict[str, float], now: dict[str, float]) -> None:
         changed = [key for key in now if before.get(key) != now[key]] or sorted(set(before) ^ set(now))
@@ -397,10 +405,21 @@ class PrefixDispatch(BoardDispatch):
     """Fits the steps before the last, each distinct one once per split."""
 
     async def fit_all(self) -> None:
-        """Runs, wave by wave, every such step that the store lacks."""
+        """Runs, wave by wave, every such step that the store lacks; before that, gathers the scored rows."""
+        rows = await self.board.off_loop(self._rows)
+        await self.run([RoundBatch(index=i, leaves=(u,), label="rows to score") for i, u in enumerate(rows)])
         for number, units in enumerate(await self.board.off_loop(self._waves)):
             label = f"first steps · {number + 1}"
             await self.run([RoundBatch(index=i, leaves=(u,), label=label) for i, u in enumerate(units)])
+
+    def _rows(self) -> list[RowsUnit]:
+        """The splits whose scored rows lie in files and must be gathered; others are at hand."""
+        board = self.board
+        if not board.spec.data.appendable:
+            return []
+        keys = {board.spec.validation_key(split).hex(): split for split in range(board.spec.n_splits)}
+        found = board.store.lookup(list(keys), board.spec.scope)
+        return [RowsUnit(-1, split) for key, split in keys.items() if key not in found]
 
     def _waves(self) -> list[list[PrefixUnit]]:
         """The distinct steps to be fitted, each once; a wave needs nothing but the waves before it."""

@@ -103,27 +103,32 @@ def _best(result: SearchResult) -> str:
 
 
 def _brackets(result: AdaptiveResult, width: int) -> Table:
-    """A line for each bracket; where it is narrow, its rungs are left out."""
+    """A line for each bracket; where it is narrow, one column is left out."""
     facts = bracket_facts(result)[:_BRACKETS]
     columns = {
         "bracket": [value_text(bracket.name, 20) for bracket in facts] if has_brackets(result) else [],
         "candidates": [f"{bracket.candidates:,}" for bracket in facts],
         f"candidates at {units(result)}": [rungs_text(bracket.rungs) for bracket in facts],
-        f"{units(result)} planned": [f"{bracket.planned:,}" for bracket in facts],
-        "done": [f"{bracket.done:,}" for bracket in facts],
-        "scores": [f"{bracket.scores:,}" for bracket in facts],
-        "known": [f"{bracket.found:,}" for bracket in facts],
+        units(result): [_share(bracket.done, bracket.planned) for bracket in facts],
+        "known": [_share(bracket.found, bracket.scores) for bracket in facts],
         "best": [score_text(bracket.best) for bracket in facts],
     }
     columns = {name: texts for name, texts in columns.items() if texts}
-    if sum(2 + max(map(len, (name, *texts))) for name, texts in columns.items()) > width:
-        del columns[f"candidates at {units(result)}"]
+    widths = {name: 2 + max(map(len, (name, *texts))) for name, texts in columns.items()}
+    if sum(widths.values()) > width:
+        # The first rung says how many candidates there are.
+        fits = sum(widths.values()) - widths["candidates"] <= width
+        del columns["candidates" if fits else f"candidates at {units(result)}"]
     table = Table(box=None, pad_edge=False)
     for name in columns:
         table.add_column(Text(name), justify="left" if " at " in name else "right", no_wrap=True)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*map(Text, row))
     return table
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,}"
 
 
 def _leaderboard(result: SearchResult, limit: int, width: int) -> Table:

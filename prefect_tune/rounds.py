@@ -56,6 +56,14 @@ class PrefixUnit:
 
 
 @dataclass(frozen=True, slots=True)
+class RowsUnit:
+    """The rows of a split that are scored, to be put together once, in the store; `row` is no candidate."""
+
+    row: int
+    split: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelUnit:
     """The whole fitted estimator of a candidate, to be left in the store; fields as in `TrainUnit`."""
 
@@ -80,7 +88,7 @@ class RoundBatch:
     """
 
     index: int
-    leaves: tuple[TrainUnit | PrefixUnit | ModelUnit, ...]
+    leaves: tuple[TrainUnit | PrefixUnit | RowsUnit | ModelUnit, ...]
     seconds: float = 0.0
     label: str = ""
     resources: Mapping[str, float] = field(default_factory=dict)

@@ -37,7 +37,8 @@ class ChunkFeed:
     def __init__(self, spec: TrainingSpec, store: StepStore) -> None:
         self.spec, self.store = spec, store
         self.parts = spec.parts()
-        self._held: OrderedDict[tuple[int, str], ChunkRows] = OrderedDict()
+        self._held: OrderedDict[int, ChunkRows] = OrderedDict()
+        self._scored: dict[int, ChunkRows] = {}
         self._bytes = 0
 
     def rows(self, fold: int, side: str, pairwise: bool = False) -> Any:
@@ -54,15 +55,16 @@ class ChunkFeed:
 
     def chunk(self, fold: int, side: str) -> ChunkRows:
         """The rows of a fold with target and arguments, remembered while there is room."""
-        key = (fold, side)
-        if key in self._held:
-            self._held.move_to_end(key)
-            return self._held[key]
+        if side == TEST:  # every candidate is scored on these: they stay
+            if fold not in self._scored:
+                self._drop_to(0)
+                self._scored[fold] = protected(self._validation(fold))
+            return self._scored[fold]
+        if fold in self._held:
+            self._held.move_to_end(fold)
+            return self._held[fold]
         self._drop_to(HELD_BYTES // 2)  # before reading: two large chunks need not be there at once
-        found = self._validation(fold) if side == TEST else self._training(fold)
-        for part in (found.X, found.y, *found.params.values()):
-            protect(part)
-        self._held[key] = found
+        found = self._held[fold] = protected(self._training(fold))
         self._bytes += _bytes(found)
         self._drop_to(HELD_BYTES, but=1)
         return found
@@ -113,6 +115,13 @@ class ChunkFeed:
         parts = {blob.name: self.store.load(record, blob.name) for blob in record.outputs}
         params = {n.removeprefix("param "): v for n, v in parts.items() if n.startswith("param ")}
         return ChunkRows(X=parts["X"], y=parts.get("y"), params=params)
+
+
+def protected(rows: ChunkRows) -> ChunkRows:
+    """The same rows, their arrays made read-only where they can be."""
+    for part in (rows.X, rows.y, *rows.params.values()):
+        protect(part)
+    return rows
 
 
 def joined(parts: Sequence[ChunkRows]) -> ChunkRows:

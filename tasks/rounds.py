@@ -18,7 +18,7 @@ from prefect_tune.errors import DataError, InfrastructureError, ScoringError, St
 from prefect_tune.identity.encode import encode
 from prefect_tune.identity.keys import step_key
 from prefect_tune.nodes import TEST
-from prefect_tune.rounds import ModelUnit, PrefixUnit, RoundBatch, TrainUnit
+from prefect_tune.rounds import ModelUnit, PrefixUnit, RoundBatch, RowsUnit, TrainUnit
 from prefect_tune.steps import ChainStep, Step
 from prefect_tune.store import MissingBlob, Record
 from prefect_tune.store.failpoints import failpoint
@@ -56,7 +56,10 @@ class RoundRunner:
         for unit in self.batch.leaves:
             if self.outcome.done and time.perf_counter() > self.deadline:
                 break
-            if isinstance(unit, PrefixUnit):
+            if isinstance(unit, RowsUnit):
+                self.feed.chunk(unit.split, TEST)
+                self.outcome.done.append((unit.row, unit.split))
+            elif isinstance(unit, PrefixUnit):
                 self._prefix(unit)
             elif isinstance(unit, ModelUnit):
                 self._model(unit)

@@ -155,7 +155,11 @@ def _draw_bracket(axes: Any, bracket: BracketFacts, colour: str, limits: tuple[f
     survivors = [c for c in bracket.curves if c.levels and c.levels[-1] == last and not c.best]
     dropped = [c for c in bracket.curves if c.levels and c.levels[-1] != last and not c.best]
     crowd = max(1.0, len(bracket.curves) / _CROWD)
-    thin = {"width": 0.8 if crowd == 1 else 0.55, "alpha": 0.55 / math.sqrt(crowd), "zorder": 2}
+    thin: dict[str, Any] = {
+        "width": 0.8 if crowd == 1 else 0.55,
+        "alpha": 0.55 / math.sqrt(crowd),
+        "zorder": 2,
+    }
     _draw_lines(axes, dropped, colour, **thin)
     # Where nobody was dropped, thick lines would tell nothing.
     _draw_lines(axes, survivors, colour, **({"width": 1.8, "alpha": 0.95, "zorder": 3} if dropped else thin))

@@ -88,16 +88,16 @@ def cost_figure(result: SearchResult) -> bytes:
 
 def _work(result: SearchResult) -> tuple[str, list[tuple[str, float, str]]]:
     """Title and parts of the bar of what was to be done."""
-    if isinstance(result, AdaptiveResult):
-        unit, known, run, spared = work_shares(result)
-        title = f"{counted(known + run + spared, unit)}{' planned' if spared else ''}"
-        parts = [("known", known, GREEN), ("run", run, ORANGE)]
-        return title, parts + ([("not run", spared, GREY)] if spared else [])
     cost = result.cost
-    lost = max(0, cost.distinct - cost.known - cost.run)
-    parts = [("shared", cost.shared, SKY), ("known", cost.known, GREEN), ("run", cost.run, ORANGE)]
-    parts += [("not run", lost, GREY)] if lost else []
-    return f"{counted(cost.uses, 'step')} if every candidate and fold ran alone", parts
+    if isinstance(result, AdaptiveResult):
+        unit, known, run, lost = work_shares(result)
+        title = f"{counted(known + run + lost, unit)}{' planned' if lost else ''}"
+        parts: list[tuple[str, float, str]] = [("known", known, GREEN), ("run", run, ORANGE)]
+    else:
+        lost = max(0, cost.distinct - cost.known - cost.run)
+        title = f"{counted(cost.uses, 'step')} if every candidate and fold ran alone"
+        parts = [("shared", cost.shared, SKY), ("known", cost.known, GREEN), ("run", cost.run, ORANGE)]
+    return title, parts + ([("not run", lost, GREY)] if lost else [])
 
 
 def _draw_ranking(axes: Any, result: SearchResult, order: np.ndarray, limits: tuple[float, float]) -> None:

@@ -10,6 +10,7 @@ import logging
 import math
 import platform
 import re
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
@@ -71,7 +72,8 @@ def report_markdown(result: SearchResult, *, figures: bool = True) -> str:
 
 def _images(result: SearchResult) -> dict[str, str]:
     """Name and URI of each picture that could be drawn. A report without pictures is better than none."""
-    images, pictures = {}, [("scores", score_figure), ("cost", cost_figure)]
+    images: dict[str, str] = {}
+    pictures: list[tuple[str, Callable[[Any], bytes]]] = [("scores", score_figure), ("cost", cost_figure)]
     if isinstance(result, AdaptiveResult):
         pictures.append(("curves", curves_figure))
     for name, draw in pictures:

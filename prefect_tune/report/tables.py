@@ -38,17 +38,17 @@ def column_name(result: SearchResult, parameter: str) -> str:
 def measured_columns(result: SearchResult) -> dict[str, Any]:
     """The columns of `leaderboard_rows` that are no parameters, one value per candidate."""
     table = result.cv_results
-    adaptive = isinstance(result, AdaptiveResult)
+    adaptive = result if isinstance(result, AdaptiveResult) else None
     columns = {
         "rank": table[f"rank_test_{result.metric}"],
         result.metric: table[f"mean_test_{result.metric}"],
     }
-    if not adaptive or result.n_splits > 1:
+    if adaptive is None or result.n_splits > 1:
         columns["std"] = table[f"std_test_{result.metric}"]
     columns |= {name: table[f"mean_test_{name}"] for name in result.metrics if name != result.metric}
-    if adaptive:
-        columns[units(result)] = table["partial_fit_calls"]
-        columns |= {"bracket": table["bracket"]} if has_brackets(result) else {}
+    if adaptive is not None:
+        columns[units(adaptive)] = table["partial_fit_calls"]
+        columns |= {"bracket": table["bracket"]} if has_brackets(adaptive) else {}
     return columns | {"fit_seconds": table["mean_fit_time"]}
 
 

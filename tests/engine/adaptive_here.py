@@ -1,4 +1,4 @@
-"""Adaptive searches in this process: everything of theirs but the flow runs, on threads that know nothing yet."""
+"""Adaptive searches in this process: all but their flow runs, on threads that know nothing yet."""
 
 from __future__ import annotations
 

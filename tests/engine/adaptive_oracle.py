@@ -38,9 +38,8 @@ def below(values: list[Any]) -> Any:
 
 def cut(rows: Rows, size: int) -> list[Rows]:
     """Chunks of `size` rows, the last one shorter."""
-    X, y, along = rows
-    starts = range(0, X.shape[0], size)
-    return [pick(rows, np.arange(s, min(s + size, X.shape[0]))) for s in starts]
+    count = rows[0].shape[0]
+    return [pick(rows, np.arange(s, min(s + size, count))) for s in range(0, count, size)]
 
 
 def pick(rows: Rows, numbers: Any) -> Rows:

@@ -1,4 +1,4 @@
-"""What goes wrong with one candidate costs that candidate; what is asked wrongly is said before anything runs."""
+"""What goes wrong with one candidate costs that one; what is asked wrongly is said before anything runs."""
 
 from __future__ import annotations
 
@@ -205,34 +205,74 @@ CLASSES = {"classes": [0, 1]}
 
 BAD: dict[str, tuple[str, dict[str, Any], type[Exception], list[str]]] = {
     # what is asked beyond a good search -> error, words of its text
-    "no partial_fit": ("hyperband", {"estimator": LogisticRegression(), "parameters": {"C": [1.0]}, "fit_params": {}},
-                       UserError, ["LogisticRegression", "partial_fit", "SGDClassifier", "resource="]),
+    "no partial_fit": (
+        "hyperband",
+        {"estimator": LogisticRegression(), "parameters": {"C": [1.0]}, "fit_params": {}},
+        UserError,
+        ["LogisticRegression", "partial_fit", "SGDClassifier", "resource="],
+    ),
     "no partial_fit in a pipeline": (
         "hyperband",
-        {"estimator": Pipeline([("s", StandardScaler()), ("c", LogisticRegression())]), "parameters": {"c__C": [1.0]},
-         "fit_params": {}},
-        UserError, ["LogisticRegression", "partial_fit"]),
+        {
+            "estimator": Pipeline([("s", StandardScaler()), ("c", LogisticRegression())]),
+            "parameters": {"c__C": [1.0]},
+            "fit_params": {},
+        },
+        UserError,
+        ["LogisticRegression", "partial_fit"],
+    ),
     "pipeline ends in passthrough": (
-        "hyperband", {"estimator": Pipeline([("s", StandardScaler()), ("c", "passthrough")]), "parameters": {},
-                      "fit_params": {}, "scoring": lambda e, X, y: 0.0}, UserError, ["passthrough"]),
+        "hyperband",
+        {
+            "estimator": Pipeline([("s", StandardScaler()), ("c", "passthrough")]),
+            "parameters": {},
+            "fit_params": {},
+            "scoring": lambda e, X, y: 0.0,
+        },
+        UserError,
+        ["passthrough"],
+    ),
     "max_iter 0": ("hyperband", {"max_iter": 0}, UserError, ["max_iter", "0", "at least 1"]),
     "max_iter True": ("hyperband", {"max_iter": True}, UserError, ["max_iter", "True"]),
     "max_iter 2.5": ("hyperband", {"max_iter": 2.5}, UserError, ["max_iter", "2.5"]),
     "max_iter 0, passive": ("incremental", {"max_iter": 0}, UserError, ["max_iter", "0"]),
     "max_iter 2.5, passive": ("incremental", {"max_iter": 2.5}, UserError, ["max_iter", "2.5"]),
     "max_iter 0, decay": ("inverse_decay", {"max_iter": 0}, UserError, ["max_iter", "0"]),
-    "max_iter 0, halving": ("successive_halving", {"max_iter": 0, "n_initial_iter": 1}, UserError, ["max_iter", "0"]),
+    "max_iter 0, halving": (
+        "successive_halving",
+        {"max_iter": 0, "n_initial_iter": 1},
+        UserError,
+        ["max_iter", "0"],
+    ),
     "fits_per_score 0": ("incremental", {"fits_per_score": 0}, UserError, ["fits_per_score", "0"]),
     "decay 0": ("inverse_decay", {"decay_rate": 0}, UserError, ["decay_rate", "0"]),
-    "aggressiveness 1": ("hyperband", {"aggressiveness": 1}, UserError, ["aggressiveness", "1", "at least 2"]),
+    "aggressiveness 1": (
+        "hyperband",
+        {"aggressiveness": 1},
+        UserError,
+        ["aggressiveness", "1", "at least 2"],
+    ),
     "aggressiveness text": ("hyperband", {"aggressiveness": "3"}, UserError, ["aggressiveness", "'3'"]),
-    "aggressiveness 1, halving": ("successive_halving", {"aggressiveness": 1, "n_initial_iter": 1}, UserError,
-                                  ["aggressiveness", "1"]),
+    "aggressiveness 1, halving": (
+        "successive_halving",
+        {"aggressiveness": 1, "n_initial_iter": 1},
+        UserError,
+        ["aggressiveness", "1"],
+    ),
     "n_initial_iter missing": ("successive_halving", {}, UserError, ["n_initial_iter", "max_iter"]),
     "n_initial_iter 0": ("successive_halving", {"n_initial_iter": 0}, UserError, ["n_initial_iter", "0"]),
-    "n_initial_iter above max_iter": ("successive_halving", {"n_initial_iter": 9, "max_iter": 3}, UserError,
-                                      ["n_initial_iter", "9", "3"]),
-    "n_initial_parameters 0": ("incremental", {"n_initial_parameters": 0}, UserError, ["n_initial_parameters", "0"]),
+    "n_initial_iter above max_iter": (
+        "successive_halving",
+        {"n_initial_iter": 9, "max_iter": 3},
+        UserError,
+        ["n_initial_iter", "9", "3"],
+    ),
+    "n_initial_parameters 0": (
+        "incremental",
+        {"n_initial_parameters": 0},
+        UserError,
+        ["n_initial_parameters", "0"],
+    ),
     "grid of distributions": ("incremental", {"n_initial_parameters": "grid"}, UserError, ["parameters"]),
     "patience 1": ("hyperband", {"patience": 1}, UserError, ["patience", "1", "at least 2"]),
     "patience 2.5": ("incremental", {"patience": 2.5}, UserError, ["patience", "2.5"]),
@@ -241,35 +281,76 @@ BAD: dict[str, tuple[str, dict[str, Any], type[Exception], list[str]]] = {
     "brackets": ("hyperband", {"brackets": [3]}, UserError, ["brackets"]),
     "unknown resource": ("hyperband", {"resource": "epoch"}, UserError, ["resource", "epoch", "epochs"]),
     "searched resource": (
-        "hyperband", {"resource": "max_iter", "parameters": {"max_iter": [5, 10]}, "fit_params": {}},
-        UserError, ["resource", "max_iter", "searched"]),
+        "hyperband",
+        {"resource": "max_iter", "parameters": {"max_iter": [5, 10]}, "fit_params": {}},
+        UserError,
+        ["resource", "max_iter", "searched"],
+    ),
     "resource of another step": (
         "hyperband",
-        {"estimator": Pipeline([("s", StandardScaler()), ("c", SGD)]), "parameters": {"c__alpha": [1e-3]},
-         "resource": "s__copy"},
-        UserError, ["resource", "s__copy", "last step"]),
+        {
+            "estimator": Pipeline([("s", StandardScaler()), ("c", SGD)]),
+            "parameters": {"c__alpha": [1e-3]},
+            "resource": "s__copy",
+        },
+        UserError,
+        ["resource", "s__copy", "last step"],
+    ),
     "parameter that is no integer": (
-        "hyperband", {"resource": "penalty", "fit_params": {}}, UserError, ["resource", "penalty"]),
-    "classes missing": ("hyperband", {"fit_params": {}}, UserError, ["classes", "SGDClassifier", "fit_params="]),
+        "hyperband",
+        {"resource": "penalty", "fit_params": {}},
+        UserError,
+        ["resource", "penalty"],
+    ),
+    "classes missing": (
+        "hyperband",
+        {"fit_params": {}},
+        UserError,
+        ["classes", "SGDClassifier", "fit_params="],
+    ),
     "classes missing in a pipeline": (
         "hyperband",
-        {"estimator": Pipeline([("s", StandardScaler()), ("c", SGD)]), "parameters": {"c__alpha": [1e-3]},
-         "fit_params": {}},
-        UserError, ["classes", "SGDClassifier"]),
-    "unknown fit parameter": ("hyperband", {"fit_params": {**CLASSES, "wait": 1}}, UserError, ["fit_params", "wait"]),
+        {
+            "estimator": Pipeline([("s", StandardScaler()), ("c", SGD)]),
+            "parameters": {"c__alpha": [1e-3]},
+            "fit_params": {},
+        },
+        UserError,
+        ["classes", "SGDClassifier"],
+    ),
+    "unknown fit parameter": (
+        "hyperband",
+        {"fit_params": {**CLASSES, "wait": 1}},
+        UserError,
+        ["fit_params", "wait"],
+    ),
     "fit parameter of a first step": (
         "hyperband",
-        {"estimator": Pipeline([("s", StandardScaler()), ("c", SGD)]), "parameters": {"c__alpha": [1e-3]},
-         "fit_params": {"c__classes": [0, 1], "s__sample_weight": y}},
-        UserError, ["s__sample_weight"]),
+        {
+            "estimator": Pipeline([("s", StandardScaler()), ("c", SGD)]),
+            "parameters": {"c__alpha": [1e-3]},
+            "fit_params": {"c__classes": [0, 1], "s__sample_weight": y},
+        },
+        UserError,
+        ["s__sample_weight"],
+    ),
     "unknown parameter": ("hyperband", {"parameters": {"alpah": [1e-3]}}, UserError, ["alpah", "alpha"]),
     "empty space": ("hyperband", {"parameters": []}, UserError, ["parameters", "empty"]),
     "no values": ("hyperband", {"parameters": {"alpha": []}}, UserError, ["alpha"]),
     "space of another kind": ("hyperband", {"parameters": "alpha"}, UserError, ["parameters"]),
     "value that is no list": ("hyperband", {"parameters": {"alpha": 0.1}}, UserError, ["alpha"]),
-    "refit missing": ("hyperband", {"scoring": ["accuracy", "f1"]}, ScoringError, ["refit", "accuracy", "f1"]),
-    "refit of no metric": ("hyperband", {"scoring": ["accuracy", "f1"], "refit": "recall"}, ScoringError,
-                           ["refit", "recall", "accuracy"]),
+    "refit missing": (
+        "hyperband",
+        {"scoring": ["accuracy", "f1"]},
+        ScoringError,
+        ["refit", "accuracy", "f1"],
+    ),
+    "refit of no metric": (
+        "hyperband",
+        {"scoring": ["accuracy", "f1"], "refit": "recall"},
+        ScoringError,
+        ["refit", "recall", "accuracy"],
+    ),
     "unknown scorer": ("hyperband", {"scoring": "acuracy"}, ScoringError, ["acuracy", "accuracy"]),
     "prefix_rows 0": ("hyperband", {"prefix_rows": 0}, UserError, ["prefix_rows", "0", "at least 1"]),
     "keep_checkpoints -1": ("hyperband", {"keep_checkpoints": -1}, UserError, ["keep_checkpoints", "-1"]),
@@ -279,16 +360,30 @@ BAD: dict[str, tuple[str, dict[str, Any], type[Exception], list[str]]] = {
     "cv and validation": ("hyperband", {"cv": 3, "validation": (X, y)}, DataError, ["cv", "validation"]),
     "validation no pair": ("hyperband", {"validation": X}, DataError, ["validation", "pair"]),
     "unlike lengths": ("hyperband", {"y": y[:-1]}, DataError, ["y", "119", "120"]),
-    "unlike weights": ("hyperband", {"fit_params": {**CLASSES, "sample_weight": np.ones(7)}}, DataError,
-                       ["sample_weight", "7", "120"]),
+    "unlike weights": (
+        "hyperband",
+        {"fit_params": {**CLASSES, "sample_weight": np.ones(7)}},
+        DataError,
+        ["sample_weight", "7", "120"],
+    ),
     "no rows": ("hyperband", {"X": X[:0], "y": y[:0]}, DataError, ["X", "no rows"]),
     "one row in a chunk": ("hyperband", {"X": X[:1], "y": y[:1]}, DataError, ["rows"]),
     "random_state": ("hyperband", {"random_state": "0"}, UserError, ["random_state", "'0'"]),
     "error_score": ("hyperband", {"error_score": "rais"}, UserError, ["error_score", "rais"]),
     "no estimator": ("hyperband", {"estimator": 3}, UserError, ["estimator", "3"]),
-    "resources of another step": ("hyperband", {"resources": {"x": {"GPU": 1}}}, UserError, ["resources", "x"]),
-    "groups of another length": ("hyperband", {"fit_params": {**CLASSES, "groups": y[:5]}}, DataError, ["cv", "120", "5"]),
-}  # fmt: skip
+    "resources of another step": (
+        "hyperband",
+        {"resources": {"x": {"GPU": 1}}},
+        UserError,
+        ["resources", "x"],
+    ),
+    "groups of another length": (
+        "hyperband",
+        {"fit_params": {**CLASSES, "groups": y[:5]}},
+        DataError,
+        ["cv", "120", "5"],
+    ),
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -324,9 +419,9 @@ def test_dask_chunks_that_do_not_line_up(
     asked = {"cluster": dask_threads.scheduler_address, "store": str(tmp_path / "s"), "verbose": 0}
     with pytest.raises(DataError, match="blocks"):
         hyperband_search(Learner(), {"rate": [0.1]}, blocks, target, max_iter=3, **asked)
+    uneven = da.from_array(y, chunks=((40, 20, 30, 30),))
     with pytest.raises(DataError, match=r"y, block 0.*has 40 rows.*30"):
-        target = da.from_array(y, chunks=((40, 20, 30, 30),))
-        successive_halving_search(Learner(), {"rate": [0.1]}, blocks, target, n_initial_iter=1, **asked)
+        successive_halving_search(Learner(), {"rate": [0.1]}, blocks, uneven, n_initial_iter=1, **asked)
     with pytest.raises(UserError, match="max_iter"):
         hyperband_search(Learner(), {"rate": [0.1]}, blocks, target, max_iter=0, **asked)
     assert learners.taken(log) == []
@@ -367,10 +462,8 @@ def test_same_bits_in_any_order_of_candidates(tmp_path: Path) -> None:
     rates = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     found = []
     for number, order in enumerate((rates, rates[::-1])):
-        result = search(
-            "successive_halving", Draws(), {"rate": order}, X, y, n_initial_parameters="grid", n_initial_iter=1,
-            scoring="accuracy", chunk_size=30, store=tmp_path / str(number),
-        )  # fmt: skip
+        asked = {**ASKED, "n_initial_iter": 1, "scoring": "accuracy", "store": tmp_path / str(number)}
+        result = search("successive_halving", Draws(), {"rate": order}, X, y, **asked)
         columns = ("test_score", "partial_fit_calls", "rank_test_score")
         rows = zip(
             result.cv_results["params"], *(result.cv_results[c].tolist() for c in columns), strict=True

@@ -145,7 +145,7 @@ def test_searches_share_training(
 
 
 def test_brackets_with_unlike_rungs(log: Path, options: dict[str, Any]) -> None:
-    """Brackets that draw the same few candidates train far less than planned, and every call that is needed."""
+    """Brackets that draw the same few candidates make every call needed, and far less than planned."""
     result = search("hyperband", Learner(), FEW, X, y, max_iter=27, **options)
     lines = [line.rsplit(" ", 1)[0] for line in learners.taken(log)]
     assert set(lines) == {
