@@ -61,10 +61,16 @@ class Parts:
         counts: per split the number of chunks; several splits are folds.
         order: (split, number of calls) -> the chunk of each call. More calls give a longer list, never
             another.
+        size: (split, chunk) -> number of training rows.
     """
 
-    def __init__(self, counts: Sequence[int], order: Callable[[int, int], Sequence[int]]) -> None:
-        self.counts, self._order = tuple(counts), order
+    def __init__(
+        self,
+        counts: Sequence[int],
+        order: Callable[[int, int], Sequence[int]],
+        size: Callable[[int, int], int],
+    ) -> None:
+        self.counts, self._order, self._size = tuple(counts), order, size
         self._width = max(self.counts)
         self._drawn: dict[int, Sequence[int]] = {}
 
@@ -74,6 +80,15 @@ class Parts:
         if call > len(drawn):
             drawn = self._drawn[split] = self._order(split, max(call, 2 * len(drawn), self._width))
         return drawn[call - 1]
+
+    def calls_for(self, split: int, rows: int | None) -> range:
+        """The first calls that are given so many rows together; those of one pass at most, and for None."""
+        seen = 0
+        for call in range(1, self.counts[split] + 1):
+            seen += self._size(split, self.chunk_of(split, call))
+            if rows is not None and seen >= rows:
+                return range(1, call + 1)
+        return range(1, self.counts[split] + 1)
 
     def fold(self, split: int, chunk: int) -> int:
         """The compiler's number of the training rows of one chunk."""
@@ -152,8 +167,9 @@ class Chain:
         resource, level = self.compiler.resource, path[-1]
         if resource.by_calls:
             return self.link(self.calls(level))
-        rows = [self.node(call).key for call in range(1, self.compiler.parts.counts[self.split] + 1)]
-        if resource.name == SAMPLES:
+        samples = level if resource.name == SAMPLES else None
+        rows = [self.node(call).key for call in self.compiler.parts.calls_for(self.split, samples)]
+        if samples is not None:
             return step_key("sample fit", encode(level), (self.start, *rows))
         if not resource.warm:
             path = path[-1:]

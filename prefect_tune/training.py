@@ -115,7 +115,8 @@ class TrainingSpec:
 
     def parts(self) -> Parts:
         """Which chunk each call is given."""
-        return Parts([self.split.n_parts(s) for s in range(self.n_splits)], self.split.order)
+        counts = [self.split.n_parts(s) for s in range(self.n_splits)]
+        return Parts(counts, self.split.order, lambda s, c: self.split.size(s, c, TRAIN))
 
     def sample_chunks(self, split: int) -> list[int]:
         """The chunks whose training rows make up the sample of a split: those of the first calls."""

@@ -7,11 +7,12 @@ Rule 2: what several steps share is lent, never given (see `dataset`).
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,8 +98,10 @@ class ChunkFeed:
             except MissingBlob:
                 pass
         start = time.perf_counter()
-        parts = range(self.spec.split.n_parts(split, TEST))
-        found = joined([self._part(split, part, TEST) for part in parts])
+        plan = self.spec.split
+        parts = range(plan.n_parts(split, TEST))
+        total = sum(plan.size(split, part, TEST) for part in parts)
+        found = gathered((self._part(split, part, TEST) for part in parts), total)
         record = Record(
             key=key,
             kind="rows",
@@ -107,14 +110,22 @@ class ChunkFeed:
             created=time.time(),
             creator=f"{socket.gethostname()}:{os.getpid()}",
         )
-        named = {"X": found.X, "y": found.y, **{f"param {n}": v for n, v in found.params.items()}}
+        # Such a frame is stored as its matrix, which all processes map; of others each has a copy.
+        matrix = matrix_of(found.X)
+        X = {"X": found.X} if matrix is None else {"X": matrix, "columns": list(found.X.columns)}
+        named = {**X, "y": found.y, **{f"param {n}": v for n, v in found.params.items()}}
         record = self.store.put(record, {n: v for n, v in named.items() if v is not None}, scope)
         return self._loaded(record) if record.outputs else found
 
     def _loaded(self, record: Record) -> ChunkRows:
         parts = {blob.name: self.store.load(record, blob.name) for blob in record.outputs}
         params = {n.removeprefix("param "): v for n, v in parts.items() if n.startswith("param ")}
-        return ChunkRows(X=parts["X"], y=parts.get("y"), params=params)
+        X = parts["X"]
+        if "columns" in parts:
+            import pandas as pd
+
+            X = pd.DataFrame(X, columns=parts["columns"], copy=False)
+        return ChunkRows(X=X, y=parts.get("y"), params=params)
 
 
 def protected(rows: ChunkRows) -> ChunkRows:
@@ -122,6 +133,37 @@ def protected(rows: ChunkRows) -> ChunkRows:
     for part in (rows.X, rows.y, *rows.params.values()):
         protect(part)
     return rows
+
+
+def matrix_of(frame: Any) -> np.ndarray | None:
+    """The matrix below a frame of one type of float whose rows are just numbered; None for all else."""
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame) or not isinstance(frame.index, pd.RangeIndex):
+        return None
+    if len(set(frame.dtypes)) != 1 or frame.dtypes.iloc[0].kind != "f":
+        return None
+    numbered = frame.index.start == 0 and frame.index.step == 1
+    return np.ascontiguousarray(frame.to_numpy()) if numbered else None
+
+
+def gathered(parts: Iterable[ChunkRows], total: int) -> ChunkRows:
+    """The rows of several chunks one below the other, `total` in all; their X need not be there at once."""
+    import pandas as pd
+
+    parts = iter(parts)
+    first = next(parts)
+    matrix = matrix_of(first.X)
+    if matrix is None:
+        return joined([first, *parts])
+    block, at, rest = np.empty((total, matrix.shape[1]), dtype=matrix.dtype), 0, []
+    columns = first.X.columns
+    for part in itertools.chain([first], parts):
+        block[at : at + len(part.X)] = part.X.to_numpy()
+        at += len(part.X)
+        rest.append(ChunkRows(X=[], y=part.y, params=part.params))
+    others = joined(rest)
+    return ChunkRows(X=pd.DataFrame(block, columns=columns, copy=False), y=others.y, params=others.params)
 
 
 def joined(parts: Sequence[ChunkRows]) -> ChunkRows:

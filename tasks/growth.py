@@ -106,14 +106,13 @@ def grown(
 
 def _grown(evaluator: Evaluator, chain: Chain, found: Trained, path: Sequence[int]) -> Any:
     spec, resource, level = evaluator.spec, evaluator.spec.resource, path[-1]
-    rows, X = _all_rows(evaluator, chain)
+    samples = level if resource.name == SAMPLES else None
+    whole = first_rows(_rows(evaluator, chain, samples), samples)
     family = f"{chain.choice.step.family}.fit"
-    if resource.name == SAMPLES:
-        whole = first_rows(ChunkRows(X=X, y=rows.y, params=rows.params), level)
+    if samples is not None:
         state = new_estimator(chain.choice, spec.seed, chain.start)
         return _fitted(evaluator, chain, state, whole, family, path)
     name = resource.parameter.split("__")[-1] if "__" in resource.parameter else resource.parameter
-    whole = ChunkRows(X=X, y=rows.y, params=rows.params)
     if not resource.warm:
         state = new_estimator(chain.choice, spec.seed, chain.start).set_params(**{name: level})
         return _fitted(evaluator, chain, state, whole, family, path)
@@ -170,10 +169,14 @@ def _fitted(
     return state
 
 
-def _all_rows(evaluator: Evaluator, chain: Chain) -> tuple[ChunkRows, Any]:
-    """(all training rows of the split in the order of the first pass, X of them behind the first steps)."""
+def _rows(evaluator: Evaluator, chain: Chain, count: int | None) -> ChunkRows:
+    """The training rows of the split as the step takes them, in the order of the first pass.
+
+    Args:
+        count: how many are needed; chunks behind them are not read. None: all.
+    """
     parts = chain.compiler.parts
-    calls = range(1, parts.counts[chain.split] + 1)
+    calls = parts.calls_for(chain.split, count)
     chunks = [
         evaluator.data.chunk(parts.fold(chain.split, parts.chunk_of(chain.split, c)), TRAIN) for c in calls
     ]
@@ -181,8 +184,7 @@ def _all_rows(evaluator: Evaluator, chain: Chain) -> tuple[ChunkRows, Any]:
         ChunkRows(X=evaluator.evaluate(chain.node(call)).out, y=rows.y, params=rows.params)
         for call, rows in zip(calls, chunks, strict=True)
     ]
-    whole = joined(shown)
-    return whole, whole.X
+    return joined(shown)
 
 
 def _length(value: Any) -> int:

@@ -123,22 +123,48 @@ def read_parquet_rows(source: ParquetRows, store: StepStore, rows: np.ndarray | 
     layout = Layout(columns=source.columns, target=source.target, params=source.params)
     with _opened(source.path) as file:
         layout = _resolved(layout, file.schema_arrow, source.path)
+        columns = list(layout.columns or ())
         try:
-            found = _read(file, source.row_groups, layout.needed, rows)
+            found = _read(file, source.row_groups, layout.needed, rows, _one_type(file.schema_arrow, columns))
         except (OSError, ValueError) as error:
             raise DataError(f"X: {source.path!r} cannot be read ({error}); write the file anew.") from error
     y = np.asarray(found[layout.target]) if layout.target is not None else None
     params = {name: np.asarray(found[column]) for name, column in layout.params.items()}
-    X = pd.DataFrame({name: found[name] for name in layout.columns or ()}, copy=False)
+    block = found.get(BLOCK)
+    if block is not None:
+        X = pd.DataFrame(block, columns=columns, copy=False)
+    else:
+        X = pd.DataFrame({name: found[name] for name in columns}, copy=False)
     return ChunkRows(X=X, y=y, params=params)
 
 
-def _read(file: Any, groups: Sequence[int], names: Sequence[str], rows: np.ndarray | None) -> dict[str, Any]:
-    """These rows of the columns, as arrays; a few columns are decoded at a time, so that there is never a
-    second copy of all of them."""
+BLOCK = object()
+"""Where `_read` leaves features that are all of one type of float."""
+
+
+def _one_type(schema: Any, columns: Sequence[str]) -> dict[str, int]:
+    """Column -> place in one matrix, if all are of one type of float; estimators take that without a copy."""
+    import pyarrow as pa
+
+    types = {schema.field(name).type for name in columns}
+    alike = len(types) == 1 and pa.types.is_floating(next(iter(types)))
+    return {name: i for i, name in enumerate(columns)} if alike else {}
+
+
+def _read(
+    file: Any,
+    groups: Sequence[int],
+    names: Sequence[str],
+    rows: np.ndarray | None,
+    places: Mapping[str, int],
+) -> dict[Any, Any]:
+    """These rows of the columns, as arrays; those that have a place are columns of the matrix at `BLOCK`.
+
+    A few columns are decoded at a time, so that there is never a second copy of all of them.
+    """
     length = sum(file.metadata.row_group(group).num_rows for group in groups)
     step = max(1, DECODED // (8 * max(1, length)))
-    found = {}
+    found: dict[Any, Any] = {}
     for start in range(0, len(names), step):
         some = list(names[start : start + step])
         table = file.read_row_groups(list(groups), columns=some, use_threads=False)
@@ -149,8 +175,14 @@ def _read(file: Any, groups: Sequence[int], names: Sequence[str], rows: np.ndarr
         for name in some:
             column = frame[name]
             array = column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
-            found[name] = array if rows is None else array[rows]
-            del column, array
+            taken = array if rows is None else array[rows]
+            if name in places:
+                if BLOCK not in found:
+                    found[BLOCK] = np.empty((len(taken), len(places)), dtype=taken.dtype)
+                found[BLOCK][:, places[name]] = taken
+            if name not in places:
+                found[name] = taken
+            del column, array, taken
         del frame
     return found
 

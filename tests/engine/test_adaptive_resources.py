@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,6 @@ def training_rows(size: int = 50) -> tuple[hand.Split, Any, Any]:
     return split, *hand.joined(parts)[:2]
 
 
-def survivors(result: Any) -> dict[int, list[int]]:
-    """Level -> rows that reached it."""
-    calls = result.cv_results["partial_fit_calls"].tolist()
-    return {level: [row for row, c in enumerate(calls) if c >= level] for level in sorted(set(calls))}
-
-
 def assert_ladder(result: Any, fitted: Any) -> None:
     """Scores at each level are those of `fitted(params, levels)`, and the best of each rung go on."""
     split = training_rows()[0]
@@ -55,7 +50,7 @@ def assert_ladder(result: Any, fitted: Any) -> None:
         for i in range(len(levels)):
             model = fitted(params, levels[: i + 1])
             assert scores[row][levels[i]] == model.score(*split.valid[:2])
-    for (_, level), (size, following) in zip(RUNGS, RUNGS[1:], strict=False):
+    for (_, level), (size, following) in itertools.pairwise(RUNGS):
         ranked = sorted((s[level] for s in scores.values() if level in s), reverse=True)
         promoted = [s[level] for s in scores.values() if following in s]
         assert sorted(promoted, reverse=True) == ranked[:size]
@@ -143,6 +138,7 @@ def test_rows(log: Path, tmp_path: Path) -> None:
             rows[: entry["partial_fit_calls"]], target[: entry["partial_fit_calls"]]
         )
         assert entry["score"] == model.score(*split.valid[:2])
+    learners.taken(log)
     search("successive_halving", Sum(), space, X, 1.0 * y, store=tmp_path / "s", **asked)
     assert learners.taken(log) == []
 
@@ -183,7 +179,7 @@ def test_boosters_continue(kind: str, tmp_path: Path) -> None:
     quiet = {"lightgbm": {"verbose": -1, "min_child_samples": 5}, "xgboost": {}}[kind]
     estimator = {"lightgbm": "LGBMClassifier", "xgboost": "XGBClassifier"}[kind]
     estimator = getattr(module, estimator)(random_state=0, n_jobs=1, **quiet)
-    split, rows, target = training_rows()
+    _, rows, target = training_rows()
 
     def more(params: dict[str, Any], levels: list[int]) -> Any:
         before, at = None, 0
