@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from prefect.context import FlowRunContext
 from prefect.utilities.urls import url_for
 
-from prefect_tune.chunks import plan_split
 from prefect_tune.errors import UserError
 from prefect_tune.flows.adaptive_search import AdaptiveSearch
 from prefect_tune.flows.brackets import Board, ModelDispatch
@@ -100,11 +99,7 @@ async def keep_best(
     )
     run_id = ""
     if search.refit:
-        everything = dataclasses.replace(
-            plan_split(spec.data, random_state=spec.split.random_state, validation=spec.data),
-            order_by=spec.split.order_by,
-        )
-        spec = dataclasses.replace(spec, split=everything, candidates=[spec.candidates[row]])
+        spec = dataclasses.replace(spec, split=spec.split.everything(), candidates=[spec.candidates[row]])
         row, run_id = 0, uuid.uuid4().hex
         file = await asyncio.to_thread(publish, spec, search.store, run_id)
     inner = Board(

@@ -143,8 +143,7 @@ def _by_rows(asked: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
 
 def _split(asked: Mapping[str, Any], data: ChunkedData, arguments: Mapping[str, Any], store: Any) -> Split:
     """Which rows train and which are scored, one plan for all brackets."""
-    state = random_state_of({"random_state": asked.get("split_state", asked.get("random_state"))},
-                            asked.get("seed", 0))  # fmt: skip
+    state = random_state_of(asked, asked.get("seed", 0))
     validation = asked.get("validation")
     if validation is not None:
         validation = _validation(validation, store)

@@ -6,6 +6,7 @@ Rule 2: a candidate is known by its parameters; a second one with the same in a 
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def random_state_of(asked: Mapping[str, Any], seed: int) -> int:
     if state is None:
         return low32(derive_seed(seed, "random_state"))
     if isinstance(state, np.random.RandomState):
-        return int(state.randint(2**31 - 1))
+        return int(copy.deepcopy(state).randint(2**31 - 1))  # asked several times, it says the same
     if isinstance(state, bool) or not isinstance(state, (int, np.integer)):
         raise SpaceError(f"random_state: must be an int, a RandomState or None, got {state!r}.")
     return int(state)

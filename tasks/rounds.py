@@ -152,7 +152,8 @@ class RoundRunner:
             state = self.states.take(key)
             if state is not None:
                 return Trained(key=key, state=state, level=level, since=level)
-            stored = level in unit.starts or not self.spec.resource.by_calls
+            # A task run that was lost may have left more than the driver knew of.
+            stored = level in unit.starts or key == chain.key(unit.path) or not self.spec.resource.by_calls
             record = self.store.get(key.hex(), self.spec.scope) if stored else None
             if record is None or not record.outputs:
                 continue

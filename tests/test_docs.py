@@ -1,7 +1,8 @@
 """The documentation, held to what it says: names exist, code runs, links lead somewhere.
 
 Blocks fenced as ```python run, those of one file in order and in one fresh process, as they would in a
-notebook. Blocks fenced as ```python no-run (a server, a cluster, a day of work) are only compiled.
+notebook; pages after the first tutorial share a process, so that the API and the workers start once for all.
+Blocks fenced as ```python no-run (a server, a cluster, a day of work) are only compiled.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import prefect_tune
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-RUNNABLE = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOGETHER = [ROOT / "docs" / "tutorial-2.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+ALONE = [ROOT / "README.md", *sorted({*(ROOT / "docs").glob("*.md")} - {*TOGETHER})]
+RUNNABLE = [*ALONE, *TOGETHER]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 DECISION_HEADINGS = ["Situation", "Choice", "What lost and why", "How we would notice that we were wrong"]
 
@@ -26,12 +29,19 @@ FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<code>.*?)^```[ \t]*$", re.MULTIL
 LINK = re.compile(r"(?<!\\)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HOME = re.compile(r"(?<![\w.~:/-])/(?:root|home/\w+|Users/\w+)/")
 
-# Runs a file in __main__ without giving it a file name there: a worker process that Dask starts would
-# otherwise run the whole page again.
+# Runs files in __main__ without giving them a file name there: a worker process that Dask starts would
+# otherwise run a whole page again. Each has a folder, a store and names of its own.
 RUN = """
-import sys
-source = open(sys.argv[1], encoding="utf-8").read()
-exec(compile(source, sys.argv[1], "exec"), globals())
+import os, sys
+kept = {*globals(), "kept", "page", "source"}
+for page in sys.argv[1:]:
+    source = open(page, encoding="utf-8").read()
+    folder = os.path.splitext(page)[0]
+    os.chdir(folder)
+    os.environ["PREFECT_TUNE_STORE"] = folder + "-store"
+    exec(compile(source, page, "exec"), globals())
+    for name in {*globals()} - kept:
+        del globals()[name]
 """
 
 
@@ -69,26 +79,37 @@ def test_script_keeps_the_lines_of_its_page():
     assert script_of(text, info="python no-run").splitlines()[6] == "b = 2"
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=name_of)
-def test_code_on_a_page_runs(page, tmp_path):
-    """The code of a page runs from top to bottom in an empty folder, without any setup of the reader's."""
-    source = script_of(page.read_text(encoding="utf-8"), info="python")
-    if not source.strip():
+def run_pages(pages: list[Path], folder: Path) -> None:
+    """Nothing; the code of the pages ran, each from top to bottom in an empty folder, without any setup."""
+    scripts = []
+    for page in pages:
+        source = script_of(page.read_text(encoding="utf-8"), info="python")
+        if source.strip():
+            (folder / page.stem).mkdir()
+            scripts.append(folder / f"{page.stem}.py")
+            scripts[-1].write_text(source, encoding="utf-8")
+    if not scripts:
         return
-    script = tmp_path / f"{page.stem}.py"
-    script.write_text(source, encoding="utf-8")
-    work = tmp_path / "work"
-    work.mkdir()
-    env = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
+    env = os.environ | {"PREFECT_HOME": str(folder / "prefect")}
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(script)],
-        cwd=work,
+        [sys.executable, "-c", RUN, *map(str, scripts)],
         env=env,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", ALONE, ids=name_of)
+def test_code_on_a_page_runs(page, tmp_path):
+    """The code of a page runs in a process of its own."""
+    run_pages([page], tmp_path)
+
+
+def test_code_on_later_pages_runs(tmp_path):
+    """The code of the second tutorial and of the how-to pages runs; none uses names or files of another."""
+    run_pages(TOGETHER, tmp_path)
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=name_of)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from prefect.flows import load_flow_from_entrypoint
-
-from prefect_tune.request import build_search
-from prefect_tune.store import StepStore
+from sklearn.datasets import make_classification
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
@@ -23,7 +23,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 @pytest.mark.cluster
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(script: Path, tmp_path: Path) -> None:
-    """Each example runs in an empty folder and place; the first shows that a wider search runs less."""
+    """Each example runs in an empty folder and place, and shows that a wider or longer search runs less."""
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "home")}
     environment.pop("PREFECT_API_URL", None)
     done = subprocess.run(
@@ -43,18 +43,42 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
         assert first == 5 * (2 + 3 * 2 + 15 * 2)
         assert second == 5 * (2 + 5 * 2)
         assert (known, distinct) == (first, first + second)
-        assert Path(done.stdout.split("report: ")[-1].strip()).is_file()
+    if script.stem == "02_hyperband":
+        found = re.search(
+            r"calls run: 69 the first time, (\d+) the second \(22 of 22 .*; (\d+) of 357", done.stdout
+        )
+        assert found is not None, done.stdout
+        second, longer = map(int, found.groups())
+        assert second == 0
+        assert 357 - 69 <= longer < 357
+    assert Path(done.stdout.split("report: ")[-1].strip()).is_file()
 
 
-def test_deployment_file_describes_searches(tmp_path: Path) -> None:
-    """Entrypoints load, parameters are those of the flow, and their estimators and grids can be built."""
+def write_tables(folder: Path) -> None:
+    """Nothing; the files that the deployments name are there, small."""
+    X, y = make_classification(240, 4, random_state=0)
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(target=y)
+    frame.to_parquet(folder / "table.parquet")
+    for name, first, last in (("events", 0, 180), ("held-out", 180, 240)):
+        (folder / name).mkdir()
+        for start in range(first, last, 30):
+            frame[start : start + 30].to_parquet(folder / name / f"{start:03d}.parquet")
+
+
+def test_deployment_file_describes_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entrypoints load, and what each is given passes every check that a search makes before it runs."""
     entries = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text(encoding="utf-8"))[
         "deployments"
     ]
-    assert entries
+    write_tables(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names = set()
     for entry in entries:
         flow = load_flow_from_entrypoint(entry["entrypoint"])
-        inspect.signature(flow.fn).bind(**entry["parameters"])
-        search = build_search("grid", entry["parameters"], StepStore.open(tmp_path / "store"))
-        known = search.estimator.get_params(deep=True)
-        assert set(search.param_grid) <= set(known)
+        bound = inspect.signature(flow.fn).bind(**entry["parameters"])
+        bound.apply_defaults()
+        assert json.loads(json.dumps(entry["parameters"])) == entry["parameters"]
+        search = flow.ready(flow.kind, {**bound.arguments, "store": str(tmp_path / "store")})
+        assert search.spec.candidates
+        names.add(flow.name)
+    assert {"grid-search", "hyperband-search", "successive-halving-search"} <= names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -38,6 +39,12 @@ class ExplicitSplit(Split):
 
     def key(self, split: int, chunk: int, side: Side) -> bytes:
         return fold_key(bytes.fromhex(self.data.chunks[0].identity), self._parts(split, side)[chunk])
+
+    def everything(self) -> Split:
+        """A plan by which all rows train, in parts of the same size; see `Split.everything`."""
+        rows, longest = np.arange(self.data.rows), max(len(part) for part in self._parts(0, "train"))
+        parts = tuple(rows[start : start + longest] for start in range(0, len(rows), longest))
+        return dataclasses.replace(self, n_splits=1, parts=((parts, parts),))
 
     def _parts(self, split: int, side: Side) -> tuple[np.ndarray, ...]:
         return self.parts[split][1 if side == "test" else 0]

@@ -11,6 +11,7 @@ Rule 4: other data follows dask-ml, number for number: seeds and passes from one
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -104,6 +105,11 @@ class Split:
                 np.random.RandomState(low32(seed)).shuffle(once)
             order += once
         return order[:calls]
+
+    def everything(self) -> Split:
+        """A plan by which all rows train, in chunks of the same sizes and in the same order."""
+        plan = plan_split(self.data, random_state=self.random_state, validation=self.data)
+        return dataclasses.replace(plan, order_by=self.order_by)
 
     def has_train(self, split: int) -> bool:
         """Whether any row trains in that split."""
