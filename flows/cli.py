@@ -115,7 +115,7 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
 
 def _brackets(kind: str, asked: dict[str, Any]) -> dict[str, Any]:
     """What an adaptive search is planned to do; its data is not opened."""
-    from prefect_tune.flows.adaptive_ready import drawn_races, revived
+    from prefect_tune.flows.adaptive.ready import drawn_races, revived
     from prefect_tune.flows.places import open_store
 
     return dict(drawn_races(kind, revived(asked, open_store(asked.get("store")))).metadata)

@@ -54,7 +54,7 @@ class AdaptiveSearchCV(ParallelPostFit):
 
     def _asked(self) -> dict[str, Any]:
         """The flow's parameters, data aside."""
-        from prefect_tune.flows.adaptive_ready import NAMES
+        from prefect_tune.flows.adaptive.ready import NAMES
 
         own = {name: getattr(self, name) for name in self._own}
         ours = {name: getattr(self, name) for name in _OURS if name != "n_jobs"}

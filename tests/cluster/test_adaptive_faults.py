@@ -147,7 +147,7 @@ def test_flow_killed_in_mid_round(
         new_script(),
         tmp_path,
         workers,
-        [20, 40],
+        [30],
         kind="hyperband",
         options=HYPERBAND,
         pause=0.02,

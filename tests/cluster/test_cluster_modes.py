@@ -206,7 +206,9 @@ def test_default_cluster_is_used_again(local: ClusterLease) -> None:
     with open_cluster(n_workers=2, resources={"GPU": 1}) as again:
         assert again.address == local.address
     with distributed.Client(local.address, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)  # the test before this one killed some; their successors start up
+        client.wait_for_workers(
+            2, timeout=60
+        )  # the test before this one killed some; their successors start up
         assert [worker["resources"] for worker in client.scheduler_info()["workers"].values()] == [
             {"GPU": 1}
         ] * 2

@@ -7,9 +7,11 @@ import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from prefect_tune.flows.adaptive_end import keep_best, release_losers, tabulate, with_cost
-from prefect_tune.flows.adaptive_ready import ready_adaptive
-from prefect_tune.flows.brackets import Board, PrefixDispatch, RaceRunner
+from prefect_tune.flows.adaptive.board import Board
+from prefect_tune.flows.adaptive.end import keep_best, release_losers, tabulate, with_cost
+from prefect_tune.flows.adaptive.first_steps import PrefixDispatch
+from prefect_tune.flows.adaptive.race import RaceRunner
+from prefect_tune.flows.adaptive.ready import ready_adaptive
 from prefect_tune.results import AdaptiveResult
 from prefect_tune.tasks.batch import publish
 

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from prefect_tune import hyperband_search, successive_halving_search
 from prefect_tune.errors import DataError, ScoringError, UserError
-from prefect_tune.flows.adaptive_ready import ready_adaptive
+from prefect_tune.flows.adaptive.ready import ready_adaptive
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(120, 3))

@@ -228,14 +228,11 @@ def test_folds_with_weights_and_several_metrics(tmp_path: Path) -> None:
     assert result.cv_results["rank_test_neg_log_loss"].tolist() == [int((means > m).sum()) + 1 for m in means]
 
 
-CALLS_OF_ALL_ROWS = pytest.mark.xfail(reason="the best is trained on all rows in one call, not in chunks")
-
-
 @pytest.mark.parametrize(
     ("cv", "pairs"),
     [
         (None, lambda: GroupShuffleSplit(1, test_size=0.2, random_state=0).split(X, y, GROUPS)),
-        pytest.param(4, lambda: GroupKFold(4).split(X, y, GROUPS), marks=CALLS_OF_ALL_ROWS),
+        (4, lambda: GroupKFold(4).split(X, y, GROUPS)),
     ],
 )
 def test_groups(cv: int | None, pairs: Callable[[], Any], tmp_path: Path) -> None:
@@ -248,7 +245,6 @@ def test_groups(cv: int | None, pairs: Callable[[], Any], tmp_path: Path) -> Non
     assert_by_hand(result, SGD, "incremental", splits, arguments=CLASSES, whole=whole)
 
 
-@CALLS_OF_ALL_ROWS
 def test_a_splitter(tmp_path: Path) -> None:
     """A splitter of scikit-learn chooses the rows."""
     options = {**RUNGS["incremental"][0], "chunk_size": 30, "cv": KFold(3)}
@@ -290,7 +286,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_parquet(folder: Path, tmp_path: Path) -> None:
     """Every file is a chunk: the first pass goes in their order, and the split's rows are those scored."""
-    from prefect_tune.flows.adaptive_ready import ready_adaptive
+    from prefect_tune.flows.adaptive.ready import ready_adaptive
 
     asked = {**RUNGS["successive_halving"][0], "random_state": 0, "test_size": 0.2}
     asked |= {"fit_params": {**CLASSES, "sample_weight": "w"}, "store": tmp_path / "s"}

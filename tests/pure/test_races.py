@@ -37,7 +37,7 @@ def test_hyperband_draws_as_dask_ml() -> None:
 
 
 def test_metadata() -> None:
-    """Models, calls and decisions of each bracket, ascending; the numbers are those of the published table."""
+    """Models, calls and decisions of each bracket, ascending: the numbers of the published table."""
     metadata = draw("hyperband", max_iter=81).metadata
     assert (metadata["n_models"], metadata["partial_fit_calls"]) == (143, 1581)
     assert [entry["bracket"] for entry in metadata["brackets"]] == [0, 1, 2, 3, 4]

@@ -9,11 +9,13 @@ from typing import Any
 
 from prefect import flow
 
-from prefect_tune.flows.adaptive_end import keep_best, release_losers, tabulate, with_cost
-from prefect_tune.flows.adaptive_search import AdaptiveSearch
-from prefect_tune.flows.adaptive_watch import Watcher
+from prefect_tune.flows.adaptive.board import Board
+from prefect_tune.flows.adaptive.end import keep_best, release_losers, tabulate, with_cost
+from prefect_tune.flows.adaptive.first_steps import PrefixDispatch
+from prefect_tune.flows.adaptive.race import RaceRunner
+from prefect_tune.flows.adaptive.search import AdaptiveSearch
+from prefect_tune.flows.adaptive.watch import Watcher
 from prefect_tune.flows.artifacts import SearchArtifacts
-from prefect_tune.flows.brackets import Board, PrefixDispatch, RaceRunner
 from prefect_tune.flows.display import TerminalDisplay
 from prefect_tune.flows.run import note_known, write_report
 from prefect_tune.history import RaceHistory

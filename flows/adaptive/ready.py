@@ -15,7 +15,7 @@ import numpy as np
 from prefect_tune.chunks import ChunkedData, Split, explicit_split, open_chunks, plan_split
 from prefect_tune.data import DataRef
 from prefect_tune.errors import DataError, UserError
-from prefect_tune.flows.adaptive_search import AdaptiveSearch, Keep
+from prefect_tune.flows.adaptive.search import AdaptiveSearch, Keep
 from prefect_tune.flows.places import open_store
 from prefect_tune.races import Drawn, draw_races, random_state_of
 from prefect_tune.request import portable, reference, revive

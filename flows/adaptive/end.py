@@ -13,14 +13,14 @@ from prefect.context import FlowRunContext
 from prefect.utilities.urls import url_for
 
 from prefect_tune.errors import UserError
-from prefect_tune.flows.adaptive_search import AdaptiveSearch
-from prefect_tune.flows.brackets import Board, ModelDispatch
+from prefect_tune.flows.adaptive.board import Board, BoardDispatch
+from prefect_tune.flows.adaptive.search import AdaptiveSearch
 from prefect_tune.flows.run import pass_on_warnings
 from prefect_tune.history import RaceHistory, adaptive_table, history_entries, metadata_done, winning_row
 from prefect_tune.model import ModelRef
 from prefect_tune.report.text import params_text
 from prefect_tune.results import AdaptiveResult, Cost, Failure
-from prefect_tune.rounds import ModelUnit
+from prefect_tune.rounds import ModelUnit, RoundBatch
 from prefect_tune.tasks.batch import SearchFile, publish
 from prefect_tune.tasks.runner import TuneTaskRunner
 
@@ -83,6 +83,15 @@ def list_failures(board: Board) -> tuple[Failure, ...]:
         )
         for (row, split), failure in sorted(board.failures.items())
     )
+
+
+class ModelDispatch(BoardDispatch):
+    """Leaves the best candidate's whole estimator in the store."""
+
+    async def keep(self, unit: ModelUnit) -> str:
+        """The key of the model."""
+        outcomes = await self.run([RoundBatch(index=0, leaves=(unit,), label="best model")])
+        return outcomes[0].model
 
 
 async def keep_best(

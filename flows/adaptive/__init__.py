@@ -12,7 +12,7 @@ from typing import Any
 import distributed
 from prefect import Flow
 
-from prefect_tune.flows.adaptive_parameters import (
+from prefect_tune.flows.adaptive.parameters import (
     COMMON,
     DECAY,
     FIRST,
@@ -24,14 +24,14 @@ from prefect_tune.flows.adaptive_parameters import (
     Parameter,
     signature_of,
 )
-from prefect_tune.flows.adaptive_ready import (
+from prefect_tune.flows.adaptive.ready import (
     NAMES,
     adaptive_parameters,
     drawn_races,
     ready_adaptive,
     revived,
 )
-from prefect_tune.flows.adaptive_run import run_adaptive
+from prefect_tune.flows.adaptive.run import run_adaptive
 from prefect_tune.flows.places import Places, open_store
 from prefect_tune.flows.search import (
     HANDED_OVER,

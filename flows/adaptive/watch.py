@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from prefect_tune.flows.adaptive_end import with_cost
-from prefect_tune.flows.adaptive_search import AdaptiveSearch
+from prefect_tune.flows.adaptive.board import Board
+from prefect_tune.flows.adaptive.end import with_cost
+from prefect_tune.flows.adaptive.search import AdaptiveSearch
 from prefect_tune.flows.artifacts import SearchArtifacts
-from prefect_tune.flows.brackets import Board
 from prefect_tune.flows.display import TerminalDisplay
 from prefect_tune.flows.run import PUBLISH_EVERY
 from prefect_tune.history import adaptive_table, history_entries
