@@ -112,6 +112,7 @@ def adaptive_table(
     candidates: Sequence[Mapping[str, Any]],
     metrics: Sequence[str],
     metric: str,
+    error_score: float = float("nan"),
 ) -> dict[str, Any]:
     """The table of an adaptive search, one row per candidate that has a score.
 
@@ -120,6 +121,7 @@ def adaptive_table(
         candidates: parameters by row.
         metrics: all metrics.
         metric: the one that ranks.
+        error_score: what stands where a score failed; it ranks last whatever it is.
     """
     by_row: dict[int, list[Scored]] = {}
     places: dict[int, tuple[Race, int]] = {}
@@ -144,16 +146,17 @@ def adaptive_table(
         table[f"std_{name}"] = np.array([np.std(values) for values in seconds])
     table["mean_fit_time"] = np.array([sum(event.fit_seconds for event in by_row[row]) for row in rows])
     for name in metrics:
-        table |= _scores(name, [last[row].scores[name] for row in rows])
+        table |= _scores(name, [last[row].scores[name] for row in rows], error_score)
     table["test_score"] = table[f"mean_test_{metric}"]
     table |= _parameters([candidates[row] for row in rows])
     return table
 
 
-def _scores(metric: str, scores: Sequence[Sequence[float]]) -> dict[str, Any]:
+def _scores(metric: str, scores: Sequence[Sequence[float]], error_score: float) -> dict[str, Any]:
+    ranks = competition_ranks({str(i): mean(row) for i, row in enumerate(scores)})
     values = np.array(scores, dtype=float)
-    means = np.array([mean(row) for row in scores])
-    ranks = competition_ranks({str(i): score for i, score in enumerate(means.tolist())})
+    values[np.isnan(values)] = error_score
+    means = np.array([mean(row) for row in values])
     table = {f"split{i}_test_{metric}": values[:, i] for i in range(values.shape[1])}
     table[f"mean_test_{metric}"] = means
     table[f"std_test_{metric}"] = values.std(axis=1)

@@ -48,7 +48,8 @@ def tabulate(search: AdaptiveSearch, board: Board, histories: Sequence[RaceHisto
             UserWarning,
             stacklevel=2,
         )
-    table = adaptive_table(histories, spec.drawn, spec.metrics, spec.metric)
+    shown = float("nan") if spec.error_score == "raise" else float(spec.error_score)
+    table = adaptive_table(histories, spec.drawn, spec.metrics, spec.metric, shown)
     rows = [row for history in histories for row in history.race.rows]
     index = rows.index(best)
     return AdaptiveResult(

@@ -43,6 +43,7 @@ def ready_adaptive(kind: str, asked: dict[str, Any]) -> AdaptiveSearch:
     data = open_data(asked, arguments, store)
     _check_chunks(data)
     split = _split(asked, data, arguments, store)
+    _check_samples(asked, drawn, split)
     refit = asked.get("refit")
     spec = prepare_training(
         asked["estimator"],
@@ -209,6 +210,17 @@ def _check_chunks(data: ChunkedData) -> None:
             raise DataError(
                 f"X: {which} has no rows, so a call would train nothing. Drop it, or repartition the data."
             )
+
+
+def _check_samples(asked: Mapping[str, Any], drawn: Drawn, split: Split) -> None:
+    if asked.get("resource") != "n_samples":
+        return
+    counts = [sum(split.size(s, c, "train") for c in range(split.n_parts(s))) for s in range(split.n_splits)]
+    if drawn.max_resource > min(counts):
+        raise DataError(
+            f"max_iter: the best candidates would train on {drawn.max_resource} rows, but a split has "
+            f"{min(counts)} rows to train on. Lower max_iter, or the share of rows that is scored."
+        )
 
 
 def _prefix_rows(value: Any) -> int | None:
