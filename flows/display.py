@@ -119,16 +119,23 @@ class _Lines:
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console, self._clock = console, clock
         self._shown, self._at = "", float("-inf")
+        self._latest: Any = None  # Progress
 
     def update(self, progress: Progress) -> None:
+        self._latest = progress
         text, now = progress_text(progress), self._clock()
-        if now - self._at < (_SAME_EVERY if text == self._shown else _PLAIN_EVERY):
-            return
-        self._shown, self._at = text, now
-        self._console.print(Text(_plain_line(progress)), soft_wrap=True)
+        if now - self._at >= (_SAME_EVERY if text == self._shown else _PLAIN_EVERY):
+            self._print(text, now)
 
     def close(self) -> None:
-        """Nothing to remove."""
+        """Shows how it ended, if that was not shown."""
+        text = progress_text(self._latest) if self._latest is not None else ""
+        if self._latest is not None and self._latest.fraction >= 1 and text != self._shown:
+            self._print(text, self._clock())
+
+    def _print(self, text: str, now: float) -> None:
+        self._shown, self._at = text, now
+        self._console.print(Text(_plain_line(self._latest)), soft_wrap=True)
 
 
 class _Notebook:

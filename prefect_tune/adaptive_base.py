@@ -14,7 +14,7 @@ from prefect_tune.results import AdaptiveResult
 from prefect_tune.wrappers import ParallelPostFit
 
 _OURS = (
-    "refit", "cv", "validation", "chunk_size", "resource", "error_score", "prefix_rows",
+    "refit", "cv", "validation", "chunk_size", "columns", "resource", "error_score", "prefix_rows",
     "keep_checkpoints", "n_jobs", "cluster", "store", "seed", "resources",
 )  # fmt: skip
 

@@ -35,7 +35,7 @@ class HyperbandSearchCV(AdaptiveSearchCV):
         predict_meta, predict_proba_meta, transform_meta: as in `ParallelPostFit`.
         brackets, bracket_sizes: as in `hyperband_search`.
         refit: True trains the best once more on all rows.
-        cv, validation, chunk_size, resource, error_score, prefix_rows, keep_checkpoints: as in
+        cv, validation, chunk_size, columns, resource, error_score, prefix_rows, keep_checkpoints: as in
             `hyperband_search`.
         n_jobs: number of local workers; None: all cores.
         cluster, store, seed, resources: as in `GridSearchCV` here.
@@ -74,6 +74,7 @@ class HyperbandSearchCV(AdaptiveSearchCV):
         cv: Any = None,
         validation: Any = None,
         chunk_size: int | None = None,
+        columns: Any = None,
         resource: str = "partial_fit",
         error_score: Any = np.nan,
         prefix_rows: int | None = None,
@@ -149,6 +150,7 @@ class SuccessiveHalvingSearchCV(AdaptiveSearchCV):
         cv: Any = None,
         validation: Any = None,
         chunk_size: int | None = None,
+        columns: Any = None,
         resource: str = "partial_fit",
         error_score: Any = np.nan,
         prefix_rows: int | None = None,
@@ -201,6 +203,7 @@ class IncrementalSearchCV(AdaptiveSearchCV):
         cv: Any = None,
         validation: Any = None,
         chunk_size: int | None = None,
+        columns: Any = None,
         resource: str = "partial_fit",
         error_score: Any = np.nan,
         prefix_rows: int | None = None,
@@ -272,6 +275,7 @@ class InverseDecaySearchCV(AdaptiveSearchCV):
         cv: Any = None,
         validation: Any = None,
         chunk_size: int | None = None,
+        columns: Any = None,
         resource: str = "partial_fit",
         error_score: Any = np.nan,
         prefix_rows: int | None = None,

@@ -12,6 +12,7 @@ from typing import Any
 import distributed
 from prefect import Flow
 
+from prefect_tune.errors import DataError, did_you_mean
 from prefect_tune.flows.adaptive.parameters import (
     COMMON,
     DECAY,
@@ -74,9 +75,9 @@ class AdaptiveFlow(SearchFlow):
     def _stored(self, asked: dict[str, Any]) -> tuple[dict[str, Any], Places]:
         """The parameters with a dask collection stored where its blocks lie, and the cluster that did it."""
         store = open_store(asked.get("store"))
-        drawn_races(
-            self.kind, revived(asked, store)
-        )  # what is wrong with the numbers is said before any block is computed
+        # What is wrong with the question is said before any block is computed.
+        drawn_races(self.kind, revived(asked, store))
+        X, y = _collections(asked)
         if asked.get("cluster") is None and asked.get("n_workers") is None:
             asked = {**asked, "cluster": _active_cluster()}
         places = open_places_for(asked)
@@ -85,13 +86,33 @@ class AdaptiveFlow(SearchFlow):
             per_row = {n: v for n, v in fit_params.items() if is_chunked(v)}
             params = {name.split("__")[-1]: value for name, value in per_row.items()}
             with lent_client(places.lease.address, places.lease.client_kwargs) as client:
-                data = chunk_collection(asked["X"], asked.get("y"), client=client, store=store, params=params)
+                data = chunk_collection(X, y, client=client, store=store, params=params)
         except BaseException:
             places.close()
             raise
         # The rows of these arguments are in the chunks now; their names stay, for the calls.
         fit_params |= dict.fromkeys(per_row, True)
         return {**asked, "X": data, "y": None, "fit_params": fit_params, "store": store}, places
+
+
+def _collections(asked: dict[str, Any]) -> tuple[Any, Any]:
+    """X and y in blocks; y may be the name of a column of X.
+
+    Raises:
+        DataError: a chunk size, which blocks have already, or a column that is not there.
+    """
+    X, y = asked["X"], asked.get("y")
+    if asked.get("chunk_size") is not None:
+        raise DataError(
+            f"chunk_size: the blocks of a dask collection are the chunks, got {asked['chunk_size']!r}; "
+            "rechunk or repartition X and y instead."
+        )
+    if isinstance(y, str) and hasattr(X, "columns"):
+        if y not in X.columns:
+            columns = [str(column) for column in X.columns]
+            raise DataError(f"y: {y!r} is no column of X.{did_you_mean(y, columns)}")
+        return X.drop(columns=[y]), X[y]
+    return X, y
 
 
 def _active_cluster() -> str | None:

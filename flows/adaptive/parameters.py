@@ -79,6 +79,7 @@ COMMON = (
         str,
         "What a unit is: partial_fit (a call on one chunk), epochs, n_samples, or an integer parameter.",
     ),
+    Parameter("columns", None, Any, "For Parquet the feature columns. Default: all but the others."),
     Parameter(
         "chunk_size",
         None,

@@ -21,6 +21,7 @@ from prefect_tune.history import RaceHistory, Scored
 from prefect_tune.identity.encode import encode
 from prefect_tune.identity.keys import step_key
 from prefect_tune.races import Race
+from prefect_tune.report.text import counted
 from prefect_tune.rounds import RoundBatch, TrainUnit, plan_round
 from prefect_tune.store import Record
 from prefect_tune.store.failpoints import failpoint
@@ -143,7 +144,7 @@ class RaceRunner(BoardDispatch):
             board.pace,
             board.slots,
             first_index=first_index,
-            label=f"{race.label} · to {level} {board.spec.resource.unit}s",
+            label=f"{race.label} · to {counted(level, board.spec.resource.unit)}",
             resources=board.resources,
             priority=board.max_resource - min(ahead_from(unit) for unit in units),
             crowded=board.tally.planned - board.tally.task_runs + len(units) > board.slots,
@@ -200,7 +201,7 @@ class RaceRunner(BoardDispatch):
                 known=all(unit in known for unit in group),
             )
             self.history.events.append(event)
-            self._count(event, group, known, present)
+            self._count(event, group, known, records)
 
     def _score(self, record: Record | None) -> float:
         """A score as a number; what failed has none, whatever `error_score` shows in its place."""
@@ -211,16 +212,19 @@ class RaceRunner(BoardDispatch):
         chain = self.board.chain(unit.row, unit.split)
         return chain.calls(unit.path[-1]) - chain.calls(unit.path[-2] if len(unit.path) > 1 else 0)
 
-    def _count(self, event: Scored, group: Sequence[TrainUnit], known: set[TrainUnit], present: Any) -> None:
+    def _count(
+        self, event: Scored, group: Sequence[TrainUnit], known: set[TrainUnit], records: Sequence[Any]
+    ) -> None:
         board = self.board
-        if event.known:
-            board.found += len(group)
-            board.reused += sum(record.values["fit_seconds"] for record in present)
-            board.known += sum(self._calls_since(unit) for unit in group)
-        else:
-            board.run += len(group)
-        for unit in group:
-            if unit not in known:
+        for unit, (record, *_) in zip(group, records, strict=True):
+            if unit in known:
+                board.found += 1
+                board.reused += record.values["fit_seconds"]
+                board.known += self._calls_since(unit)
+            else:
+                board.run += 1
+                if record is not None:  # it may have gone on from a checkpoint of an earlier run
+                    board.known += max(0, self._calls_since(unit) - record.values["calls"])
                 self._held[unit.row, unit.split] = board.chain(unit.row, unit.split).calls(event.level)
             board.reached[unit.row, unit.split] = event.level
         score = event.scores[board.spec.metric]

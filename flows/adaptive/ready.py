@@ -42,6 +42,7 @@ def ready_adaptive(kind: str, asked: dict[str, Any]) -> AdaptiveSearch:
     arguments = _arguments(asked, store)
     data = open_data(asked, arguments, store)
     _check_chunks(data)
+    _check_target(asked["estimator"], data)
     split = _split(asked, data, arguments, store)
     _check_samples(asked, drawn, split)
     refit = asked.get("refit")
@@ -110,7 +111,10 @@ def open_data(asked: Mapping[str, Any], arguments: Mapping[str, Any], store: Any
     whole = _by_rows(asked, arguments)
     if isinstance(y, str) and not isinstance(X, (str, Path)) and hasattr(X, "columns"):
         X, y = _column(X, y)
-    return open_chunks(X, y, store=store, params=per_row, chunk_size=None if whole else chunk_size)
+    columns = asked.get("columns")
+    return open_chunks(
+        X, y, store=store, params=per_row, chunk_size=None if whole else chunk_size, columns=columns
+    )
 
 
 def _column(X: Any, name: str) -> tuple[Any, Any]:
@@ -128,7 +132,10 @@ def _arguments(asked: Mapping[str, Any], store: Any) -> dict[str, Any]:
     """The arguments of `partial_fit` by their names at the step that is trained, `groups` among them."""
     given = revive(asked.get("fit_params") or {}, store, "fit_params")
     last = last_name(asked["estimator"])
-    return {n if n == "groups" else own_name(n, last): v for n, v in given.items() if v is not None}
+    named = {n if n == "groups" else own_name(n, last): v for n, v in given.items() if v is not None}
+    if "classes" in named:  # a list, a tuple and an array of them are the same question
+        named["classes"] = np.asarray(named["classes"]).tolist()
+    return named
 
 
 def _per_row(asked: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, ...]:
@@ -147,7 +154,7 @@ def _split(asked: Mapping[str, Any], data: ChunkedData, arguments: Mapping[str, 
     state = random_state_of(asked, asked.get("seed", 0))
     validation = asked.get("validation")
     if validation is not None:
-        validation = _validation(validation, store)
+        validation = _validation(validation, store, {n: arguments[n] for n in _per_row(asked, arguments)})
     if not _by_rows(asked, arguments):
         return plan_split(
             data,
@@ -188,7 +195,8 @@ def _splits_by_rows(
         raise DataError(f"cv: {type(splitter).__name__} cannot split the data: {error}") from error
 
 
-def _validation(form: Any, store: Any) -> ChunkedData:
+def _validation(form: Any, store: Any, per_row: Mapping[str, Any]) -> ChunkedData:
+    """The rows that are scored; columns of per-row arguments are none of their features."""
     if isinstance(form, ChunkedData):
         return form
     if isinstance(form, Mapping) and "chunks" in form:
@@ -199,7 +207,8 @@ def _validation(form: Any, store: Any) -> ChunkedData:
             "validation: must be a pair (X, y), or (path of Parquet files, target column), got "
             f"{type(form).__name__}."
         )
-    return open_chunks(form[0], form[1], store=store)
+    columns = {name: column for name, column in per_row.items() if isinstance(column, str)}
+    return open_chunks(form[0], form[1], store=store, params=columns)
 
 
 def _check_chunks(data: ChunkedData) -> None:
@@ -209,6 +218,19 @@ def _check_chunks(data: ChunkedData) -> None:
             which = f"chunk {number} ({place})" if place else f"chunk {number}"
             raise DataError(
                 f"X: {which} has no rows, so a call would train nothing. Drop it, or repartition the data."
+            )
+
+
+def _check_target(estimator: Any, data: ChunkedData) -> None:
+    from sklearn.utils import get_tags
+
+    source = data.chunks[0].source
+    if getattr(source, "y", None) is None and getattr(source, "target", None) is None:
+        tags = getattr(get_tags(estimator), "target_tags", None)
+        if tags is not None and tags.required:
+            raise DataError(
+                f"y: {type(estimator).__name__} learns from a target, and there is none; pass y, for Parquet "
+                "the name of its column."
             )
 
 

@@ -424,6 +424,8 @@ def test_dask_chunks_that_do_not_line_up(
         successive_halving_search(Learner(), {"rate": [0.1]}, blocks, uneven, n_initial_iter=1, **asked)
     with pytest.raises(UserError, match="max_iter"):
         hyperband_search(Learner(), {"rate": [0.1]}, blocks, target, max_iter=0, **asked)
+    with pytest.raises(DataError, match="chunk_size"):
+        hyperband_search(Learner(), {"rate": [0.1]}, blocks, target, max_iter=3, chunk_size=10, **asked)
     assert learners.taken(log) == []
 
 
