@@ -91,15 +91,10 @@ class SearchSpec:
 
     def compiler(self) -> Compiler:
         """A compiler for the candidates of this search."""
-        scorers = self.scorer if isinstance(self.scorer, dict) else {"score": self.scorer}
-        metrics = {
-            name: enc.digest_frames("metric/v1", self.identifier.frame(scorer, f"scoring[{name!r}]"))
-            for name, scorer in scorers.items()
-        }
         return Compiler(
             self.estimator,
             self.folds,
-            metrics,
+            metric_digests(self.scorer, self.identifier),
             sides=self.sides,
             seed=self.seed,
             context=self.context,
@@ -216,23 +211,44 @@ def _check_candidates(spec: SearchSpec, shape: tuple[int, ...]) -> None:
         NotPicklable: a value that cannot travel.
         DataError: a kernel matrix that is not square.
     """
-    for row in spec.candidates:
+    kinds = one_of_each_kind(spec.candidates, spec.identifier)
+    compiler = spec.compiler()
+    for row in kinds:
+        if compiler.takes_pairs(*compiler.resolve(row)) and (len(shape) != 2 or shape[0] != shape[1]):
+            raise DataError(
+                "X should be a square kernel matrix: the estimator takes a precomputed kernel or "
+                f"distances, but X has the shape {tuple(shape)}."
+            )
+
+
+def one_of_each_kind(
+    candidates: Sequence[Mapping[str, Any]], identifier: Identifier
+) -> list[Mapping[str, Any]]:
+    """The candidates less those that are put together like an earlier one; private values are enrolled.
+
+    Raises:
+        NotPicklable: a value that cannot travel.
+    """
+    kinds: dict[tuple, Mapping[str, Any]] = {}
+    for row in candidates:
         for name, value in row.items():
-            if spec.identifier.enrol(value, name):
+            if identifier.enrol(value, name):
                 check_picklable(value, name)
-    compiler, seen = spec.compiler(), set()
-    for row in spec.candidates:
         # Numbers fit in everywhere alike; words and objects may change the structure.
         kind = tuple(
             (n, v if type(v) is str else None if type(v) in SCALARS else id(v)) for n, v in row.items()
         )
-        if kind not in seen:
-            seen.add(kind)
-            if compiler.takes_pairs(*compiler.resolve(row)) and (len(shape) != 2 or shape[0] != shape[1]):
-                raise DataError(
-                    "X should be a square kernel matrix: the estimator takes a precomputed kernel or "
-                    f"distances, but X has the shape {tuple(shape)}."
-                )
+        kinds.setdefault(kind, row)
+    return list(kinds.values())
+
+
+def metric_digests(scorer: Any, identifier: Identifier) -> dict[str, bytes]:
+    """Name -> identity of each metric of a scorer, or of a dict of them."""
+    scorers = scorer if isinstance(scorer, dict) else {"score": scorer}
+    return {
+        name: enc.digest_frames("metric/v1", identifier.frame(one, f"scoring[{name!r}]"))
+        for name, one in scorers.items()
+    }
 
 
 def check_picklable(value: Any, place: str) -> None:

@@ -19,10 +19,18 @@ from prefect_tune.chunks import ChunkedData, Split
 from prefect_tune.draws import resolve_scorers
 from prefect_tune.errors import ScoringError, UnknownParameter, UserError
 from prefect_tune.graph import Compiler
-from prefect_tune.identifier import SCALARS, Identifier
+from prefect_tune.identifier import Identifier
 from prefect_tune.identity import encode as enc
 from prefect_tune.nodes import TEST, TRAIN, Folds
-from prefect_tune.search import check_picklable, cloned, config_in_force, context_frame, unfitted
+from prefect_tune.search import (
+    check_picklable,
+    cloned,
+    config_in_force,
+    context_frame,
+    metric_digests,
+    one_of_each_kind,
+    unfitted,
+)
 from prefect_tune.steps import LeafChoice
 from prefect_tune.text import short
 
@@ -88,15 +96,10 @@ class TrainingSpec:
 
     def compiler(self) -> Compiler:
         """A compiler of the steps before the last. Its folds are the training rows of chunk c of split s."""
-        scorers = self.scorer if isinstance(self.scorer, dict) else {"score": self.scorer}
-        metrics = {
-            name: enc.digest_frames("metric/v1", self.identifier.frame(scorer, f"scoring[{name!r}]"))
-            for name, scorer in scorers.items()
-        }
         return Compiler(
             self.estimator,
             self._folds(),
-            metrics,
+            metric_digests(self.scorer, self.identifier),
             seed=self.seed,
             context=self.context,
             through=self.through,
@@ -322,18 +325,10 @@ def _check_candidates(spec: TrainingSpec) -> None:
     """
     for place, value in (("estimator", spec.estimator), ("scoring", spec.scorer)):
         check_picklable(value, place)
-    for row in spec.candidates:
-        for name, value in row.items():
-            if spec.identifier.enrol(value, name):
-                check_picklable(value, name)
-    chains, seen = spec.chains(), set()
-    for row in spec.candidates:
-        kind = tuple(
-            (n, v if type(v) is str else None if type(v) in SCALARS else id(v)) for n, v in row.items()
-        )
-        if kind not in seen:
-            seen.add(kind)
-            check_trainable(chains.chain(row, 0).choice, spec)
+    kinds = one_of_each_kind(spec.candidates, spec.identifier)
+    chains = spec.chains()
+    for row in kinds:
+        check_trainable(chains.chain(row, 0).choice, spec)
 
 
 def check_trainable(choice: LeafChoice, spec: TrainingSpec) -> None:
