@@ -52,6 +52,8 @@ class Script:
                 stdin=source if by_stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 text=True,
+                # A suite that a shell runs in the background ignores Ctrl-C, and so would its children.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         return self
 
