@@ -174,13 +174,22 @@ def resolve_data(X: Any, y: Any, store: StepStore) -> tuple[Any, Any]:
     if isinstance(y, str):
         if isinstance(X, DataRef):
             X = store.load_blob(X.blob)
-        if not hasattr(X, "columns") or y not in X.columns:
-            columns = [str(column) for column in getattr(X, "columns", [])]
-            raise DataError(
-                f"y: {y!r} is no column of X.{did_you_mean(y, columns)} "
-                f"It has: {', '.join(columns) or 'no names'}."
-            )
-        X, y = X.drop(columns=[y]), X[y]
+        X, y = column_apart(X, y)
     if isinstance(y, Path):
         y = ingest(y, store, name="y")
     return X, y
+
+
+def column_apart(X: Any, name: str) -> tuple[Any, Any]:
+    """(a frame without its column `name`, that column); of a frame in memory or in Dask.
+
+    Raises:
+        DataError: a column that is not there.
+    """
+    if not hasattr(X, "columns") or name not in X.columns:
+        columns = [str(column) for column in getattr(X, "columns", [])]
+        raise DataError(
+            f"y: {name!r} is no column of X.{did_you_mean(name, columns)} "
+            f"It has: {', '.join(columns) or 'no names'}."
+        )
+    return X.drop(columns=[name]), X[name]

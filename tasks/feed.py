@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from prefect_tune.chunks import ChunkRows, read_chunk
+from prefect_tune.chunks.rows import row_count
 from prefect_tune.nodes import TEST, TRAIN
 from prefect_tune.store import MissingBlob, Record, StepStore
 from prefect_tune.tasks.dataset import protect, size_of
@@ -180,7 +181,7 @@ def joined(parts: Sequence[ChunkRows]) -> ChunkRows:
 
 def first_rows(rows: ChunkRows, count: int | None) -> ChunkRows:
     """The first `count` rows; all of them for None."""
-    if count is None or count >= _length(rows.X):
+    if count is None or count >= row_count(rows.X):
         return rows
     from sklearn.utils import _safe_indexing
 
@@ -203,10 +204,6 @@ def _stacked(values: list[Any]) -> Any:
     from scipy.sparse import vstack
 
     return vstack(values, format=first.format)
-
-
-def _length(value: Any) -> int:
-    return value.shape[0] if hasattr(value, "shape") else len(value)
 
 
 def _bytes(rows: ChunkRows) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect_tune.chains import SAMPLES, Chain
 from prefect_tune.chunks import ChunkRows
+from prefect_tune.chunks.rows import row_count
 from prefect_tune.identity.seeds import derive_seed, inject_seeds, low32
 from prefect_tune.nodes import TRAIN
 from prefect_tune.steps import LeafChoice
@@ -63,7 +64,7 @@ def trained_by_calls(
         X = evaluator.evaluate(chain.node(call)).out
         seed_globals(spec.seed, chain.link(call))
         begun = time.perf_counter()
-        if _length(X):
+        if row_count(X):
             _called(evaluator, family, state.partial_fit, X, rows)
         evaluator.ran.append((family, time.perf_counter() - begun))
         if time.perf_counter() > deadline and call < calls:
@@ -185,7 +186,3 @@ def _rows(evaluator: Evaluator, chain: Chain, count: int | None) -> ChunkRows:
         for call, rows in zip(calls, chunks, strict=True)
     ]
     return joined(shown)
-
-
-def _length(value: Any) -> int:
-    return value.shape[0] if hasattr(value, "shape") else len(value)

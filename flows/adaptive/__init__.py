@@ -12,7 +12,7 @@ from typing import Any
 import distributed
 from prefect import Flow
 
-from prefect_tune.errors import DataError, did_you_mean
+from prefect_tune.errors import DataError
 from prefect_tune.flows.adaptive.parameters import (
     COMMON,
     DECAY,
@@ -41,6 +41,7 @@ from prefect_tune.flows.search import (
     search_body,
     sync_twin,
 )
+from prefect_tune.request import column_apart
 from prefect_tune.results import AdaptiveResult
 from prefect_tune.tasks.api import api_settings
 from prefect_tune.tasks.chunks import chunk_collection, is_chunked
@@ -108,10 +109,7 @@ def _collections(asked: dict[str, Any]) -> tuple[Any, Any]:
             "rechunk or repartition X and y instead."
         )
     if isinstance(y, str) and hasattr(X, "columns"):
-        if y not in X.columns:
-            columns = [str(column) for column in X.columns]
-            raise DataError(f"y: {y!r} is no column of X.{did_you_mean(y, columns)}")
-        return X.drop(columns=[y]), X[y]
+        return column_apart(X, y)
     return X, y
 
 

@@ -59,12 +59,12 @@ class RaceRunner(BoardDispatch):
         metric, schedule = self.board.spec.metric, self.race_of.schedule
         number = 0
         while targets := schedule.next_round(self.history.reports(metric)):
-            await self._round(number, targets)
+            await self._round(targets)
             await self.board.off_loop(self._decide, number)
             number += 1
         return self.history
 
-    async def _round(self, number: int, targets: Mapping[str, int]) -> None:
+    async def _round(self, targets: Mapping[str, int]) -> None:
         board = self.board
         for key, level in targets.items():
             self._paths[self.rows[key]] += (level,)
@@ -75,11 +75,11 @@ class RaceRunner(BoardDispatch):
         ]
         keys = await board.off_loop(self._look_up, units)
         known = {unit for unit in units if all(key in self.scores for key in keys[unit])}
-        await self._train(number, [unit for unit in units if unit not in known], keys)
+        await self._train([unit for unit in units if unit not in known], keys)
         self._enter(units, keys, known)
         await board.told(board)
 
-    async def _train(self, number: int, missing: list[TrainUnit], keys: Keys) -> None:
+    async def _train(self, missing: list[TrainUnit], keys: Keys) -> None:
         """Nothing; all units have their scores, or have failed.
 
         Of units with the same training one is run, here or in another bracket; the others find what it left.
@@ -90,7 +90,7 @@ class RaceRunner(BoardDispatch):
             async with board.claimed(names) as free:
                 running = [unit for unit in free if not self._scored(unit, keys)]
                 if running:
-                    await self.run(self._batches(number, await board.off_loop(self._with_starts, running)))
+                    await self.run(self._batches(await board.off_loop(self._with_starts, running)))
             failed = {(unit.row, unit.split) for unit in running} & board.failures.keys()
             left = [u for u in missing if not self._scored(u, keys) and (u.row, u.split) not in failed]
             if running and len(left) == len(missing):
@@ -129,7 +129,7 @@ class RaceRunner(BoardDispatch):
             for unit in units
         ]
 
-    def _batches(self, number: int, units: Sequence[TrainUnit]) -> list[RoundBatch]:
+    def _batches(self, units: Sequence[TrainUnit]) -> list[RoundBatch]:
         batches = self._planned(units, self._index)
         self._index += len(batches) + 10_000  # what follows from these gets numbers in between
         return batches

@@ -18,7 +18,7 @@ from prefect_tune.errors import DataError, UserError
 from prefect_tune.flows.adaptive.search import AdaptiveSearch, Keep
 from prefect_tune.flows.places import open_store
 from prefect_tune.races import Drawn, draw_races, random_state_of
-from prefect_tune.request import portable, reference, revive
+from prefect_tune.request import column_apart, portable, reference, revive
 from prefect_tune.training import last_name, own_name, prepare_training
 
 NAMES = {
@@ -110,22 +110,11 @@ def open_data(asked: Mapping[str, Any], arguments: Mapping[str, Any], store: Any
     # Rows that are chosen by number are cut into chunks after they were chosen.
     whole = _by_rows(asked, arguments)
     if isinstance(y, str) and not isinstance(X, (str, Path)) and hasattr(X, "columns"):
-        X, y = _column(X, y)
+        X, y = column_apart(X, y)
     columns = asked.get("columns")
     return open_chunks(
         X, y, store=store, params=per_row, chunk_size=None if whole else chunk_size, columns=columns
     )
-
-
-def _column(X: Any, name: str) -> tuple[Any, Any]:
-    from prefect_tune.errors import did_you_mean
-
-    if name not in X.columns:
-        columns = [str(column) for column in X.columns]
-        raise DataError(
-            f"y: {name!r} is no column of X.{did_you_mean(name, columns)} It has: {', '.join(columns)}."
-        )
-    return X.drop(columns=[name]), X[name]
 
 
 def _arguments(asked: Mapping[str, Any], store: Any) -> dict[str, Any]:

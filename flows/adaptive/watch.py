@@ -23,6 +23,8 @@ class Watcher:
 
     def __init__(self, search: AdaptiveSearch, display: TerminalDisplay, artifacts: SearchArtifacts) -> None:
         self.search, self.display, self.artifacts = search, display, artifacts
+        races, splits = search.drawn.races, search.spec.n_splits
+        self._planned = splits * sum(r.schedule.plan(len(r.rows)).partial_fit_calls for r in races)
         self._shown = 0.0
         self._published = search.started
 
@@ -43,7 +45,7 @@ class Watcher:
         found = f"{counted(board.found, 'round')} found" if board.found else ""
         progress = Progress(
             name=spec.name,
-            total=self._planned(),
+            total=self._planned,
             done=reached,
             failed=len(board.failures),
             task_runs_done=board.tally.task_runs,
@@ -61,12 +63,7 @@ class Watcher:
 
     def _over(self, board: Board) -> bool:
         """Whether nothing is left to train."""
-        return sum(board.reached.values()) >= self._planned()
-
-    def _planned(self) -> int:
-        races = self.search.drawn.races
-        calls = sum(race.schedule.plan(len(race.rows)).partial_fit_calls for race in races)
-        return calls * self.search.spec.n_splits
+        return sum(board.reached.values()) >= self._planned
 
     async def _publish(self, board: Board) -> None:
         histories = [history for history in board.histories if history.events]
