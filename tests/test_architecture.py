@@ -26,10 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     ("_version", "errors", "constraints", "text"),
     ("identity",),
-    ("store", "space"),
-    ("candidates", "data", "routing", "identifier"),
+    ("store", "trials"),
+    ("space", "data", "routing", "identifier"),
     ("chunks",),
     ("samplers", "schedules", "request", "draws", "arguments"),
+    ("tuning",),
     ("races",),
     ("history",),
     ("steps",),
