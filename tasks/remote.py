@@ -1,6 +1,7 @@
-"""The worker's half of the fast runner: a task run in a context that its thread has hydrated before.
+"""The worker's half of the fast runner: a task run in a context that its process has hydrated before.
 
-Rule 1: hydrating (settings, HTTP client, flow run) happens once per worker thread and context token.
+Rule 1: hydrating (settings, HTTP client, flow run) happens once per worker process and context token: its
+        threads share what came out, which nobody writes to, and an HTTP client that may be shared.
 Rule 2: nothing leaks between task runs: each gets fresh copies of what Prefect writes into the context, and
         every context variable is put back afterwards.
 Rule 3: of the logs, warnings and worse go to the API; one request per "Finished in state" line is too dear.
@@ -25,14 +26,12 @@ from prefect.tasks import Task
 from prefect_tune.tasks import internals
 from prefect_tune.tasks.context import Call
 
-# Flow runs whose task runs may interleave on one thread (brackets side by side) without hydrating again.
-_SCOPES_PER_THREAD = 8
+# Flow runs whose task runs may interleave in one process (brackets side by side) without hydrating again.
+_SCOPES_PER_PROCESS = 16
 _TASKS_PER_PROCESS = 64
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs", "prefect")
 
 _on_worker: contextvars.ContextVar[bool] = contextvars.ContextVar("tune_on_worker", default=False)
-_threads = threading.local()
-_open_scopes: set[_Scope] = set()
 _lock = threading.Lock()
 _tasks: OrderedDict[str, Task[..., Any]] = OrderedDict()
 _api_url: str | None = None
@@ -68,15 +67,23 @@ def _follow_api(url: str | None) -> None:
 class _Scope:
     """The Prefect context of one flow run, entered in a context of its own, lent variable by variable."""
 
-    def __init__(self, blob: bytes) -> None:
-        _open_scopes.add(self)  # held beyond its thread: a context can only be left where it was entered
-        self._home = contextvars.Context()
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0  # task runs inside; only an unused scope is closed
+        self.ready = False
+        self._home = contextvars.Context()  # a context can only be left where it was entered
         self._stack = ExitStack()
-        try:
-            self.variables = self._home.run(self._hydrate, pickle.loads(blob))
-        except BaseException:
-            self.close()
-            raise
+
+    def hydrate(self, blob: bytes) -> None:
+        """Enters the context, unless a thread has done so before; the others wait for the first."""
+        with self.lock:
+            if not self.ready:
+                try:
+                    self.variables = self._home.run(self._hydrate, pickle.loads(blob))
+                except BaseException:
+                    self.close()
+                    raise
+                self.ready = True
 
     def _hydrate(self, shared: dict[str, Any]) -> dict[contextvars.ContextVar[Any], Any]:
         settings = internals.SettingsContext(**shared.pop("settings_context"))
@@ -108,25 +115,35 @@ class _Scope:
         return variables
 
     def close(self) -> None:
-        _open_scopes.discard(self)
         self._home.run(self._stack.close)
+
+
+_scopes: OrderedDict[str, _Scope] = OrderedDict()
 
 
 @atexit.register
 def _close_scopes() -> None:
-    for scope in list(_open_scopes):
-        scope.close()
+    while _scopes:
+        _scopes.popitem()[1].close()
 
 
-def _scope(token: str, blob: bytes) -> _Scope:
-    scopes: OrderedDict[str, _Scope] = _threads.__dict__.setdefault("scopes", OrderedDict())
-    if token in scopes:
-        scopes.move_to_end(token)
-        return scopes[token]
-    scopes[token] = scope = _Scope(blob)
-    while len(scopes) > _SCOPES_PER_THREAD:
-        scopes.popitem(last=False)[1].close()
-    return scope
+@contextmanager
+def _scope(token: str, blob: bytes) -> Iterator[_Scope]:
+    """The scope of one flow run, held open while it is in use."""
+    with _lock:
+        scope = _scopes.setdefault(token, _Scope())
+        _scopes.move_to_end(token)
+        scope.users += 1
+        unused = [name for name, other in _scopes.items() if not other.users]
+        retired = [_scopes.pop(name) for name in unused[: max(0, len(_scopes) - _SCOPES_PER_PROCESS)]]
+    try:
+        for old in retired:
+            old.close()
+        scope.hydrate(blob)
+        yield scope
+    finally:
+        with _lock:
+            scope.users -= 1
 
 
 def _task(call: Call) -> Task[..., Any]:
@@ -160,8 +177,7 @@ def keep(blob: bytes) -> bytes:
 
 def run_call(call: Call, context: bytes, parameters: dict[str, Any], wait_for: Any) -> State:
     """The final state of the task run, its result inside; runs on a Dask worker."""
-    scope = _scope(call.context_token, context)
-    with _in_force(scope.variables_for(call)):
+    with _scope(call.context_token, context) as scope, _in_force(scope.variables_for(call)):
         arguments: dict[str, Any] = {
             "task": (task := _task(call)),
             "task_run_id": call.task_run_id,
