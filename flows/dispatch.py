@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import dask
 from distributed import KilledWorker
 
 from prefect_tune.errors import InfrastructureError
+from prefect_tune.flows.flight import Flight
 from prefect_tune.tasks.batch import BatchFailed, SearchFile, order, run_batch
 from prefect_tune.tasks.outcome import BatchOutcome
 from prefect_tune.tasks.runner import TuneFuture, TuneTaskRunner
@@ -88,7 +88,7 @@ class Dispatch:
         self._attempts: Counter = Counter()
         self._alone: set[int] = set()
         self._ended: asyncio.Queue[tuple[Any, TuneFuture]] = asyncio.Queue()
-        self._flying: dict[int, TuneFuture] = {}
+        self._flight = Flight(runner, self._ended)
 
     async def run(self, batches: Sequence[Any]) -> list[BatchOutcome]:
         """The outcomes of `batches`, in the order in which they ended.
@@ -102,10 +102,10 @@ class Dispatch:
         outcomes: list[BatchOutcome] = []
         self.tally.planned += len(batches)
         try:
-            while waiting or self._flying:
+            while waiting or len(self._flight):
                 self._submit_ready(waiting, ended)
                 batch, future = await self._ended.get()
-                self._flying.pop(batch.index, None)
+                self._flight.take(batch.index)
                 outcome = await asyncio.to_thread(self._outcome, future)
                 if isinstance(outcome, BaseException):
                     self._lost(batch, outcome, waiting)
@@ -116,7 +116,7 @@ class Dispatch:
                 self._continue(batch, outcome, waiting)
                 await self.tell()
         finally:
-            self._abandon()
+            self._flight.abandon()
         return outcomes
 
     def rest(self, batch: Any, outcome: BatchOutcome, first_index: int) -> Sequence[Any]:
@@ -124,7 +124,7 @@ class Dispatch:
         return ()
 
     def _continue(self, batch: Any, outcome: BatchOutcome, waiting: dict[int, Any]) -> None:
-        more = self.rest(batch, outcome, 1 + max([batch.index, *waiting, *self._flying]))
+        more = self.rest(batch, outcome, 1 + max([batch.index, *waiting, *self._flight.flying]))
         waiting.update({piece.index: piece for piece in more})
         self.tally.planned += len(more)
 
@@ -140,34 +140,28 @@ class Dispatch:
         """Shows the state of the search after a batch."""
 
     def _submit_ready(self, waiting: dict[int, Any], ended: set[int]) -> None:
-        room = self.window - len(self._flying)
-        if room <= 0 or self._alone.intersection(self._flying):
+        room = self.window - len(self._flight)
+        if room <= 0 or self._alone.intersection(self._flight.flying):
             return
         ready = [batch for batch in waiting.values() if ended.issuperset(batch.after)]
         if trusted := [batch for batch in ready if batch.index not in self._alone]:
             ready = trusted
         else:
-            room = 0 if self._flying else 1
+            room = 0 if len(self._flight) else 1
         ready.sort(key=lambda batch: (not batch.prefixes, -batch.seconds, batch.index))
         for batch in ready[:room]:
             del waiting[batch.index]
             self._submit(batch)
 
     def _submit(self, batch: Any) -> None:
-        loop = asyncio.get_running_loop()
-        annotations: dict[str, Any] = {"resources": dict(batch.resources)} if batch.resources else {}
-        if priority := getattr(batch, "priority", 0):
-            annotations["priority"] = priority
-        with dask.annotate(**annotations):
-            parameters = {"label": batch.label, "order": order(self.search, batch)}
-            future = self.runner.submit(run_batch, parameters)
-        self._flying[batch.index] = future
-
-        def ended(_: Any) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._ended.put_nowait, (batch, future))
-
-        future.add_done_callback(ended)
+        self._flight.submit(
+            batch.index,
+            batch,
+            run_batch,
+            {"label": batch.label, "order": order(self.search, batch)},
+            resources=batch.resources,
+            priority=getattr(batch, "priority", 0),
+        )
 
     def _outcome(self, future: TuneFuture) -> BatchOutcome | BaseException:
         """What the batch did, or the exception by which it was lost.
@@ -208,7 +202,7 @@ class Dispatch:
             self.tally.task_runs += 1
 
     def _cut(self, batch: Any, waiting: dict[int, Any]) -> None:
-        start = 1 + max([batch.index, *waiting, *self._flying])
+        start = 1 + max([batch.index, *waiting, *self._flight.flying])
         for offset, leaf in enumerate(batch.leaves):
             piece = dataclasses.replace(
                 batch, index=start + offset, leaves=(leaf,), label=f"{batch.label} · alone"
@@ -216,9 +210,3 @@ class Dispatch:
             waiting[piece.index] = piece
             self._alone.add(piece.index)
         self.tally.planned += len(batch.leaves)
-
-    def _abandon(self) -> None:
-        """Cancels what is in flight; after an error nobody waits for it."""
-        for future in self._flying.values():
-            future.cancel()
-        self._flying.clear()

@@ -23,6 +23,9 @@ class Driver(Dispatch):
         runner: the started task runner.
         slots: threads of the cluster.
         told: called after each batch.
+
+    Attributes:
+        trained, taken_over: units of a parameter that grows, as in `BatchOutcome`.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Driver(Dispatch):
     ) -> None:
         super().__init__(search, runner, slots, Tally())
         self.compiled, self.told = compiled, told
+        self.trained = self.taken_over = 0
 
     async def tell(self) -> None:
         await self.told(self.tally)
@@ -56,6 +60,9 @@ class Driver(Dispatch):
             )
             if failure.metric:
                 entry.scores.add((failure.side, failure.metric))
+        if not outcome.model:
+            self.trained += outcome.trained
+            self.taken_over += outcome.taken_over
         self._check(outcome)
         self.tally.count(outcome)
 

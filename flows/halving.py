@@ -134,6 +134,7 @@ class _Stage:
         self.search, self.slots, self.runner = search, lease.n_slots, runner
         self.display, self.artifacts = display, artifacts
         self.tally, self.plan = Tally(), SearchPlan(**dict.fromkeys(_PLAN, 0))
+        self.trained = self.taken_over = 0
         self._run_id = uuid.uuid4().hex
         self._scratch: list[str] = []
         self._last: tuple[Driver, Planner] | None = None
@@ -160,6 +161,8 @@ class _Stage:
         await asyncio.to_thread(compiled.look_up_prefixes)
         await driver.run(_labelled(place, planner.batches()))
         halving.take_in(rung, compiled, self.tally.failures)
+        await asyncio.to_thread(halving.models.drop)
+        self.trained, self.taken_over = self.trained + driver.trained, self.taken_over + driver.taken_over
 
     async def refit(self, result: HalvingResult) -> HalvingResult:
         """The result with its best candidate fitted on all rows, if that is wanted."""
@@ -170,7 +173,9 @@ class _Stage:
         )
 
     def with_cost(self, result: HalvingResult) -> HalvingResult:
-        return with_cost(result, self.search, self.plan, self.tally)
+        result = with_cost(result, self.search, self.plan, self.tally)
+        cost = dataclasses.replace(result.cost, trained=self.trained, taken_over=self.taken_over)
+        return dataclasses.replace(result, cost=cost)
 
     def drop_scratch(self) -> None:
         for run_id in self._scratch:

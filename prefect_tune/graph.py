@@ -98,6 +98,11 @@ class Compiler:
             known = self._choices[key] = leaf.configured(overrides)
         return known
 
+    def sibling(self, node: StepNode, changed: Mapping[str, Any]) -> StepNode:
+        """The node of the same last fit on the same rows with some of the step's own parameters changed."""
+        choice = self._choice(node.choice.step, {**node.choice.overrides, **changed})
+        return self._node(node.role, choice, node.inputs, {}, node.side)
+
     # -- nodes ---------------------------------------------------------------------------------------
 
     def rows(self, fold: int, side: str, pairwise: bool = False) -> StepNode:

@@ -48,8 +48,10 @@ class HalvingGridSearchCV(_HalvingSearch, model_selection.HalvingGridSearchCV):
     """scikit-learn's `HalvingGridSearchCV`, run as a Prefect flow with shared and remembered steps.
 
     All candidates are tried with a little of a resource, the best of them with `factor` times as much, and so
-    on. The resource is the number of samples or an integer parameter of the estimator. Every fit starts from
-    nothing, as scikit-learn's do; steps before the last that iterations have in common run once.
+    on. The resource is the number of samples or an integer parameter of the estimator. Steps before the last
+    that iterations have in common run once. Forests and gradient boosting with an int as `random_state` go on
+    from the model of the iteration before, where that gives what a fit from nothing would, to the bit; all
+    else is fitted from nothing, as by scikit-learn.
 
     Args:
         estimator, param_grid, factor, resource, max_resources, min_resources, aggressive_elimination, cv,
@@ -59,7 +61,8 @@ class HalvingGridSearchCV(_HalvingSearch, model_selection.HalvingGridSearchCV):
             is what grows.
 
     Attributes:
-        search_result_: the `HalvingResult`: cost, reuse, failures, who came how far.
+        search_result_: the `HalvingResult`: cost, reuse, failures, who came how far. `cost.trained` and
+            `cost.taken_over` count the units, such as trees, that were trained and did not have to be.
 
     All other attributes are those of scikit-learn.
     """

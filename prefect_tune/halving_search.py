@@ -4,7 +4,9 @@ Rule 1: an iteration is a `SearchSpec` like any other. So its steps are keyed, s
 those of a grid search are, and what two iterations have in common runs once.
 Rule 2: how many iterations there are is exact arithmetic (see `schedules.resources`). Whatever is drawn, and
 who goes on, is scikit-learn's to the bit (1.9, `model_selection/_search_successive_halving.py`).
-Rule 3: every fit starts from nothing; none continues the fit of an earlier iteration.
+Rule 3: where a parameter grows, and the estimator grows by it exactly, a fit goes on from the fit of the same
+candidate and fold in an earlier iteration (see `growing`). Elsewhere it starts from nothing. Keys and results
+are the same either way.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from prefect_tune.arguments import check_params, ingest_pair
 from prefect_tune.data import ingest
 from prefect_tune.draws import draw_candidates, resolve_scorers
 from prefect_tune.errors import DataError, ScheduleError, ScoringError, SpaceError, UnknownParameter
+from prefect_tune.halving_models import WaitingModels, growth_in
 from prefect_tune.halving_result import SAMPLES, HalvingResult, Ladder
 from prefect_tune.identity.seeds import derive_seed, low32
 from prefect_tune.plan import CompiledSearch
@@ -59,6 +62,7 @@ class Halving:
     def __init__(self, search: Any, start: SearchSpec, ladder: Ladder, state: Any, store: StepStore) -> None:
         self.search, self.start, self.ladder, self.store = search, start, ladder, store
         self.survivors = list(range(len(start.candidates)))
+        self.models = WaitingModels(store, start.scope)
         self.table: dict[str, Any] = {}
         self._state = state
         self._candidate: list[int] = []
@@ -75,7 +79,8 @@ class Halving:
             candidates, drawn = (
                 [{**rows[i], **grown} for i in self.survivors] for rows in (start.candidates, start.drawn)
             )
-            return dataclasses.replace(start, candidates=candidates, drawn=drawn)
+            growth = growth_in(self.ladder, rung)
+            return dataclasses.replace(start, candidates=candidates, drawn=drawn, growth=growth)
         splits = self._subsample(rung.resource / start.X.rows)
         return dataclasses.replace(
             start,
@@ -127,6 +132,9 @@ class Halving:
         )
         kept = best_last(self.table["mean_test_score"][-rung.size :], self._size_after(rung))
         self.survivors = [self.survivors[i] for i in kept]
+        if self.ladder.resource != SAMPLES:
+            last = rung.level + 1 == len(self.ladder.rungs)
+            self.models.take_in(compiled.table, [compiled.table[i] for i in kept if not last])
 
     def _size_after(self, rung: Rung) -> int:
         later = self.ladder.rungs[rung.level + 1 :]

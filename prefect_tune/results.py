@@ -33,6 +33,10 @@ class Cost:
         bytes_written: bytes this search added to the store.
         unit: what is counted: `step`, or in adaptive searches `training call`.
         calls: training calls executed in this run; 0 in searches without rounds.
+        refit_calls: those executed for the best model once the rounds were over; they are none of `calls`.
+        trained: units of a parameter that grows, such as trees, that fits of this run trained, the refit's
+            aside; 0 where no parameter grows.
+        taken_over: units that they went on from instead of training them again.
     """
 
     uses: int = 0
@@ -47,6 +51,9 @@ class Cost:
     bytes_written: int = 0
     unit: str = "step"
     calls: int = 0
+    refit_calls: int = 0
+    trained: int = 0
+    taken_over: int = 0
 
     @property
     def shared(self) -> int:

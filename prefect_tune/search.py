@@ -19,6 +19,7 @@ from prefect_tune.data import DataRef, ingest
 from prefect_tune.draws import draw_candidates, draw_splits, resolve_scorers
 from prefect_tune.errors import DataError, NotPicklable, UserError
 from prefect_tune.graph import Compiler
+from prefect_tune.growing import Growth
 from prefect_tune.identifier import SCALARS, Identifier
 from prefect_tune.identity import encode as enc
 from prefect_tune.identity.code import environment_versions
@@ -50,6 +51,7 @@ class SearchSpec:
         config: scikit-learn's global configuration, put in force in the workers.
         context: frame of versions and configuration, part of every key.
         identifier: private identities, agreed between driver and workers.
+        growth: how fits go on from those of earlier iterations; None: each starts from nothing.
     """
 
     name: str
@@ -71,6 +73,7 @@ class SearchSpec:
     config: Mapping[str, Any] = field(default_factory=dict)
     context: bytes = b""
     identifier: Identifier = field(default_factory=Identifier)
+    growth: Growth | None = None
 
     @property
     def scope(self) -> str:

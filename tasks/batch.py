@@ -14,17 +14,14 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import cloudpickle
-from blake3 import blake3
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
 from prefect_tune.batches import Batch
-from prefect_tune.errors import InfrastructureError, NotPicklable
+from prefect_tune.errors import NotPicklable
 from prefect_tune.rounds import RoundBatch
 from prefect_tune.search import SearchSpec, check_picklable
 from prefect_tune.store import StepStore
@@ -32,6 +29,7 @@ from prefect_tune.tasks.execute import Evaluator
 from prefect_tune.tasks.leaves import LeafRunner
 from prefect_tune.tasks.memo import Memo
 from prefect_tune.tasks.outcome import BatchOutcome
+from prefect_tune.tasks.published import read_published, write_published
 from prefect_tune.tasks.rounds import RoundRunner
 from prefect_tune.tasks.threads import pin_threads
 from prefect_tune.tasks.warned import caught_warnings
@@ -98,12 +96,12 @@ def publish(spec: SearchSpec | TrainingSpec, store: StepStore, run_id: str) -> S
         NotPicklable: naming the part that cannot travel.
     """
     try:
-        payload = cloudpickle.dumps(spec)
+        digest = write_published(spec, path := store.scratch(run_id) / "search.pickle")
+    except OSError:
+        raise
     except Exception as error:
         raise _not_picklable(spec, error) from error
-    path = store.scratch(run_id) / "search.pickle"
-    path.write_bytes(payload)
-    return SearchFile(path=str(path), digest=blake3(payload).hexdigest(), store=store)
+    return SearchFile(path=str(path), digest=digest, store=store)
 
 
 def _not_picklable(spec: SearchSpec | TrainingSpec, error: Exception) -> NotPicklable:
@@ -127,6 +125,8 @@ def evaluate_batch(search: SearchFile, batch: Batch | RoundBatch) -> BatchOutcom
     if isinstance(batch, Batch):
         evaluator.keep, evaluator.known = batch.keep, batch.known
     evaluator.ran, evaluator.reused = [], 0
+    gardener = evaluator.gardener
+    gardener.trained = gardener.taken_over = 0
     outcome, start = BatchOutcome(), time.perf_counter()
     before = evaluator.store.counters.bytes_written
     with config_context(**evaluator.spec.config), caught_warnings() as caught:
@@ -141,6 +141,7 @@ def evaluate_batch(search: SearchFile, batch: Batch | RoundBatch) -> BatchOutcom
         count, total = outcome.ran.get(family, (0, 0.0))
         outcome.ran[family] = (count + 1, total + seconds)
     outcome.reused = evaluator.reused
+    outcome.trained, outcome.taken_over = gardener.trained, gardener.taken_over
     outcome.bytes_written = evaluator.store.counters.bytes_written - before
     outcome.seconds = time.perf_counter() - start
     evaluator.memo.forget_failures()
@@ -159,21 +160,8 @@ def _evaluator(search: SearchFile) -> Evaluator:
         place = str(search.store.root)
         if vars(_local).get("place") != place:
             _local.place, _local.memo = place, Memo(MEMO_BYTES)
-        found = Evaluator(_read(search), search.store, _local.memo)
+        found = Evaluator(read_published(search.path, search.digest), search.store, _local.memo)
     evaluators[search.digest] = found
     while len(evaluators) > 2:
         evaluators.popitem(last=False)
     return found
-
-
-def _read(search: SearchFile) -> SearchSpec | TrainingSpec:
-    try:
-        payload = Path(search.path).read_bytes()
-    except OSError as error:
-        raise InfrastructureError(
-            f"this worker cannot read {search.path} ({error}). Driver and workers must see the same store: "
-            "put it on a shared folder with store=, or use a local cluster."
-        ) from error
-    if blake3(payload).hexdigest() != search.digest:
-        raise InfrastructureError(f"{search.path} was changed after it was written; run the search again.")
-    return pickle.loads(payload)

@@ -1,4 +1,5 @@
-"""Processes that end with their parent: Dask workers and the temporary API server of a driver.
+"""Processes that end with their parent: Dask workers, the temporary API server of a driver, and the cells in
+which objectives run.
 
 Rule 1: a child imports nothing of the user's `__main__`; it is told the driver's `sys.path` and no more.
 Rule 2: a child lives in a session of its own, so Ctrl-C reaches only the driver, which then closes in order.
@@ -39,7 +40,7 @@ def driver_path() -> list[str]:
 def start_child(
     role: str, options: dict[str, Any], environment: dict[str, str], *, pass_fds: tuple[int, ...] = ()
 ) -> subprocess.Popen[bytes]:
-    """The started process; `role` is `worker` or `server`, `options` must be JSON."""
+    """The started process; `role` is `worker`, `server` or `cell`, `options` must be JSON."""
     order = {"role": role, "parent": os.getpid(), "path": driver_path(), "options": options}
     return subprocess.Popen(
         [sys.executable, "-c", BOOTSTRAP, json.dumps(order)],
@@ -65,7 +66,7 @@ def main(order: dict[str, Any]) -> None:
     """Runs the child until it is told to end."""
     family = _Family(order["parent"], order["options"].get("scratch"))
     threading.Thread(target=family.watch, daemon=True).start()
-    {"worker": _worker, "server": _server}[order["role"]](order["options"], family)
+    {"worker": _worker, "server": _server, "cell": _cell}[order["role"]](order["options"], family)
 
 
 class _Family:
@@ -144,3 +145,9 @@ def _server(options: dict[str, Any], family: _Family) -> None:
     )
     with socket.socket(fileno=options["socket"]) as listening:
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _cell(options: dict[str, Any], _: _Family) -> None:
+    from prefect_tune.tasks.objective.inside import serve
+
+    serve(options["socket"])

@@ -9,14 +9,11 @@ Rule 3: a failure is a value here; it is remembered, so that siblings fail fast 
 from __future__ import annotations
 
 import os
-import random
 import socket
 import time
 import uuid
 from contextlib import suppress
 from typing import Any
-
-import numpy as np
 
 from prefect_tune.identity.registry import TABLE
 from prefect_tune.identity.seeds import derive_seed, inject_seeds, low32
@@ -27,7 +24,9 @@ from prefect_tune.store import MissingBlob, Record, StepStore
 from prefect_tune.store.failpoints import failpoint
 from prefect_tune.tasks.dataset import Dataset, lend, private_copy, protect, size_of
 from prefect_tune.tasks.feed import ChunkFeed
+from prefect_tune.tasks.growing import Gardener
 from prefect_tune.tasks.memo import Memo, Outcome, StepFailed
+from prefect_tune.tasks.seeding import seed_globals
 from prefect_tune.tasks.unions import Picker, fit_merge, graft, transform_merge
 from prefect_tune.training import TrainingSpec
 
@@ -55,6 +54,7 @@ class Evaluator:
             self.compiler = self.chains.steps
         else:
             self.data, self.compiler = Dataset(spec, store), spec.compiler()
+        self.gardener = Gardener(spec, self.compiler, store)
         self.keep: frozenset[bytes] = frozenset()
         self.always: frozenset[bytes] = frozenset()
         self.known: frozenset[bytes] = frozenset()
@@ -99,6 +99,7 @@ class Evaluator:
         except MissingBlob:
             return None
         out = protect(parts.get("out"))
+        self.gardener.learn(node, record)
         return Outcome(parts.get("state"), out, record.seconds, size_of(out))
 
     def _compute(self, node: StepNode) -> Outcome:
@@ -122,13 +123,15 @@ class Evaluator:
     def _settle(self, node: StepNode, outcome: Outcome) -> Outcome:
         """The outcome as it is from now on: the stored form where it is worth storing."""
         protect(outcome.out)
-        if node.key not in self.always and not _worth_keeping(node, outcome, node.key in self.keep):
+        worth = node.key in self.always or _worth_keeping(node, outcome, node.key in self.keep)
+        if not worth and not self.gardener.keeps(node):
             return outcome
         record = Record(
             key=node.key.hex(),
             kind=node.role,
             family=node.family,
             seconds=outcome.seconds,
+            values=self.gardener.values(node, worth_keeping=worth),
             inputs=tuple(parent.key.hex() for parent in node.inputs),
             created=time.time(),
             creator=CREATOR,
@@ -185,7 +188,7 @@ class Evaluator:
         if node.role == "fit":
             # scikit-learn's searches call fit(X) without y; a pipeline always passes y on.
             given_y = () if y is None and not choice.step.path else (y,)
-            step.fit(X, *given_y, **arguments.get("fit", {}))  # what it returns is ignored there as well
+            step = self.gardener.fit(node, step, X, *given_y, **arguments.get("fit", {}))
             out = None
         elif hasattr(step, "fit_transform"):
             out = step.fit_transform(X, y, **arguments.get("fit_transform", {}))
@@ -233,7 +236,7 @@ class Evaluator:
             for node in state.ancestors():
                 found = self.memo.get(node.key)
                 if node.key not in seen and isinstance(found, Outcome):
-                    seen[node.key] = found.seconds
+                    seen[node.key] = found.seconds + self.gardener.before.get(node.key, 0.0)
         return sum(seen.values())
 
 
@@ -302,10 +305,3 @@ def _worth_keeping(node: StepNode, outcome: Outcome, shared: bool) -> bool:
     if node.role != "fit" and shared:
         return outcome.size <= SMALL or outcome.seconds > 2 * io
     return outcome.seconds >= 1.0 and outcome.seconds > 20 * io
-
-
-def seed_globals(seed: int, key: bytes) -> None:
-    """Global generators start from the step, so that code which uses them repeats."""
-    number = low32(derive_seed(seed, key, "global"))
-    random.seed(number)
-    np.random.seed(number)

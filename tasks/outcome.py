@@ -50,6 +50,7 @@ class BatchOutcome:
         bytes_written: bytes added to the store.
         warnings: (class name, text) -> how often.
         model: key of the refitted model.
+        trained, taken_over: units of the parameter that grows, trained here and had from earlier fits.
         seconds: of the whole batch.
     """
 
@@ -62,6 +63,8 @@ class BatchOutcome:
     bytes_written: int = 0
     warnings: dict[tuple[str, str], int] = field(default_factory=dict)
     model: str = ""
+    trained: int = 0
+    taken_over: int = 0
     seconds: float = 0.0
 
 

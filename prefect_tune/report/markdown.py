@@ -166,6 +166,9 @@ def _cost(result: SearchResult) -> str:
         ("work saved", seconds_text(cost.seconds_saved)),
         ("written to the store", bytes_text(cost.bytes_written)),
     ]
+    if cost.taken_over:
+        rows.append(("units of the resource trained", f"{cost.trained:,}"))
+        rows.append(("taken over from earlier iterations", f"{cost.taken_over:,}"))
     if result.refit_seconds is not None:
         rows.append(("refit of the best", seconds_text(result.refit_seconds)))
     return "## Cost\n\n" + table(("what", "how much"), rows, "lr")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import dataclasses
 import inspect
 import json
 import warnings
@@ -17,7 +15,8 @@ import counting
 import numpy as np
 import pytest
 from counting import Nearest, Step
-from differential import assert_same, assert_same_model, assert_same_table, forget
+from differential import assert_same_model, assert_same_table
+from halving_here import Here, assert_equal_fit
 from scipy.stats import loguniform, randint
 from seen import run_id as flow_run_of
 from seen import see_run
@@ -35,15 +34,10 @@ from structures import frame, numbers, target
 from toys import Choosy, accuracy, two_scores
 
 import prefect_tune
-from prefect_tune.batches import Planner
 from prefect_tune.errors import ScoringError, UserError
 from prefect_tune.flows import halving as flows
 from prefect_tune.halving_search import Halving, prepare_halving
-from prefect_tune.plan import CompiledSearch
-from prefect_tune.results import ModelRef
 from prefect_tune.store import StepStore
-from prefect_tune.table import LeafFailure
-from prefect_tune.tasks.batch import evaluate_batch, publish
 
 GRID, RANDOM = "HalvingGridSearchCV", "HalvingRandomSearchCV"
 TREE, SPLITS = (
@@ -54,53 +48,6 @@ FOREST = ExtraTreesClassifier(random_state=0)
 WAYS = {"cv": 3, "random_state": 5}
 
 
-class Here:
-    """The searches run in this process: `fit` asks for a flow, and gets the result without one.
-
-    Each batch starts with an empty memory, as if it met another worker.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.ran: list[Counter] = []  # steps of each iteration, by family
-
-    def start(self, asked: dict[str, Any]) -> Any:
-        store, search = StepStore.open(self.root), asked["sklearn"]
-        halving = prepare_halving(
-            search, asked["X"], asked["y"], params=asked["fit_params"], store=store, seed=asked["seed"]
-        )
-        self.ran = []
-        for rung in halving.ladder.rungs:
-            refit = self._evaluate(halving, halving.spec(rung), rung)
-        result = halving.result()
-        if not search.refit:
-            return result
-        key = refit(halving.row_in_last(result.best_index)).model
-        model = ModelRef(store=str(self.root), scope=halving.start.scope, key=key)
-        return dataclasses.replace(result, model=model, refit_seconds=0.5)
-
-    def _evaluate(self, halving: Halving, spec: Any, rung: Any) -> Any:
-        """Takes one iteration in; what fits one of its candidates on all rows."""
-        compiled, ran = CompiledSearch(spec, halving.store), Counter()
-        planner, failures = Planner(compiled, slots=2), {}
-        file = publish(spec, halving.store, f"run-{rung.level}")
-
-        def alone(batch: Any) -> Any:
-            forget()
-            return evaluate_batch(*copy.deepcopy((file, batch)))
-
-        for batch in planner.batches():
-            outcome = alone(batch)
-            compiled.scores.update({record.key: record for record in outcome.records})
-            ran.update({family: count for family, (count, _) in outcome.ran.items()})
-            for failure in outcome.failures:
-                key = compiled.table[failure.row][failure.fold].key
-                failures[key] = LeafFailure(failure.cause, failure.tail, failure.seconds)
-        self.ran.append(ran)
-        halving.take_in(rung, compiled, failures)
-        return lambda row: alone(planner.refit(row))
-
-
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Here:
     """The searches of this test run in this process, on a store of its own."""
@@ -108,35 +55,6 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Here:
     for flow in (flows.halving_grid_search, flows.halving_randomized_search):
         monkeypatch.setattr(flow, "start", place.start)
     return place
-
-
-def assert_equal_fit(
-    name: str, *args: Any, data: tuple, fit: dict | None = None, place: dict | None = None, **options: Any
-) -> Any:
-    """Our fitted search, after everything it has was found equal to what scikit-learn's has.
-
-    Args:
-        place: settings that only our class has.
-    """
-    ours, theirs = (
-        getattr(module, name)(*copy.deepcopy(args), **copy.deepcopy(options), **own)
-        for module, own in ((prefect_tune, place or {}), (model_selection, {}))
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for search in (theirs, ours):
-            search.fit(*copy.deepcopy(data), **copy.deepcopy(fit or {}))
-    assert_same_table(ours.cv_results_, theirs.cv_results_)
-    fitted = {key for key in vars(theirs) if key.endswith("_") and not key.startswith("_")}
-    assert fitted - {"refit_time_"} <= set(vars(ours))
-    untyped = {"best_index_", "min_resources_"}  # NumPy's int there; a float there where the factor is one
-    assert [getattr(ours, key) for key in untyped] == [getattr(theirs, key) for key in untyped]
-    for key in fitted - untyped - {"cv_results_", "best_estimator_", "refit_time_", "scorer_"}:
-        assert_same(getattr(ours, key), getattr(theirs, key), key)
-    assert hasattr(ours, "best_estimator_") == hasattr(theirs, "best_estimator_")
-    if hasattr(theirs, "best_estimator_"):
-        assert_same_model(ours.best_estimator_, theirs.best_estimator_, data[0])
-    return ours
 
 
 def many(n: int = 150) -> tuple[np.ndarray, np.ndarray]:
@@ -420,7 +338,7 @@ def test_what_iterations_share_runs_once(log: Path, here: Here) -> None:
     )  # fmt: skip
     search.fit(*many())
     assert list(zip(search.n_candidates_, search.n_resources_, strict=True)) == [(4, 1), (2, 2), (1, 4)]
-    # Three folds; every candidate of every iteration is one fit: nothing is continued.
+    # Three folds; every candidate of every iteration is one fit; a class of the user never grows.
     assert counting.calls(log) == {
         "Step(0).fit_transform": 3, "Step(0).transform": 3,
         **{f"Nearest({tag}).fit": 3 * n for tag, n in ((1, 4), (2, 2), (4, 1))},

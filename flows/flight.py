@@ -1,0 +1,77 @@
+"""Task runs in the air: submitted under a number, and handed back as they end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dask
+from prefect.tasks import Task
+
+from prefect_tune.tasks.runner import TuneFuture, TuneTaskRunner
+
+
+class Flight:
+    """The task runs of one driver that have not come back.
+
+    Args:
+        runner: the started task runner.
+        landed: where (item, future) of each that ends is put.
+
+    Attributes:
+        flying: number -> future.
+    """
+
+    def __init__(self, runner: TuneTaskRunner, landed: asyncio.Queue[tuple[Any, TuneFuture]]) -> None:
+        self.runner, self.landed = runner, landed
+        self.flying: dict[int, TuneFuture] = {}
+
+    def __len__(self) -> int:
+        return len(self.flying)
+
+    def submit(
+        self,
+        number: int,
+        item: Any,
+        task: Task[..., Any],
+        parameters: dict[str, Any],
+        *,
+        resources: Mapping[str, float] | None = None,
+        priority: int = 0,
+        workers: Sequence[str] = (),
+    ) -> None:
+        """Sends a task run.
+
+        Args:
+            number: to know it by.
+            item: comes back with the future.
+            resources: that its Dask worker must have free.
+            priority: the higher goes first.
+            workers: addresses of workers that should take it, if they are there.
+        """
+        loop = asyncio.get_running_loop()
+        annotations: dict[str, Any] = {"resources": dict(resources)} if resources else {}
+        if priority:
+            annotations["priority"] = priority
+        if workers:
+            annotations |= {"workers": list(workers), "allow_other_workers": True}
+        with dask.annotate(**annotations):
+            future = self.runner.submit(task, parameters)
+        self.flying[number] = future
+
+        def ended(_: Any) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self.landed.put_nowait, (item, future))
+
+        future.add_done_callback(ended)
+
+    def take(self, number: int) -> None:
+        """Forgets a task run that came back."""
+        self.flying.pop(number, None)
+
+    def abandon(self) -> None:
+        """Cancels what is in flight; after an error nobody waits for it."""
+        for future in self.flying.values():
+            future.cancel()
+        self.flying.clear()
