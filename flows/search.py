@@ -117,9 +117,11 @@ class SearchFlow(Flow):
         kind: which search it runs.
         twin: the async flow that a sync one runs.
         ready: makes a search of that kind ready, from what was asked.
+        parameters_of: gives the flow run's parameters, from what was asked and the ready search.
     """
 
     ready: Callable[[str, dict[str, Any]], Any] = staticmethod(ready_search)
+    parameters_of: Callable[[dict[str, Any], Any], dict[str, Any]] = staticmethod(json_parameters)
     kind: str = "grid"
     twin: Flow | None = None
 
@@ -140,7 +142,7 @@ class SearchFlow(Flow):
 
     async def _run(self, asked: dict[str, Any]) -> SearchResult:
         search = await asyncio.to_thread(self.ready, self.kind, asked)
-        parameters = await asyncio.to_thread(json_parameters, asked, search)
+        parameters = await asyncio.to_thread(self.parameters_of, asked, search)
         places = await asyncio.to_thread(open_places_for, asked)
         token = HANDED_OVER.set((search, places))
         try:

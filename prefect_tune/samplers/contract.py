@@ -35,6 +35,7 @@ class Question:
         levels: resources at which trials are compared, rising; the last is the maximum. `(1,)` where an
             objective gives one value.
         seed: of the search.
+        points: trials that the search starts with points to evaluate: designs and grids begin after them.
     """
 
     index: int
@@ -42,19 +43,19 @@ class Question:
     records: Sequence[TrialRecord]
     levels: tuple[int, ...]
     seed: int
+    points: int = 0
 
 
 Suggestion: TypeAlias = Config | NoSuggestion
 
 
 class Sampler(Protocol):
-    """Draws configurations.
+    """Draws configurations."""
 
-    Attributes:
-        startup: trials that must be usable before a model is asked; 0 where there is no model.
-    """
-
-    startup: int
+    @property
+    def startup(self) -> int:
+        """Trials that must be usable before a model is asked; 0 where there is no model."""
+        ...
 
     def suggest(self, question: Question) -> Suggestion:
         """The configuration of trial `question.index`, or why there is none."""

@@ -1,0 +1,64 @@
+"""A search over an objective from its question to its result: the order of events, on one screen."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import uuid
+from typing import Any
+
+from prefect_tune.flows.artifacts import SearchArtifacts
+from prefect_tune.flows.display import TerminalDisplay
+from prefect_tune.flows.run import note_known, write_report
+from prefect_tune.flows.tuning.diary import Diary
+from prefect_tune.flows.tuning.end import result_of
+from prefect_tune.flows.tuning.loop import Loop
+from prefect_tune.flows.tuning.search import TuneSearch
+from prefect_tune.flows.tuning.watch import Watcher
+from prefect_tune.tasks.cluster import ClusterLease
+from prefect_tune.tasks.objective.protocol import ObjectiveFile
+from prefect_tune.tasks.published import write_published
+from prefect_tune.tasks.runner import TuneTaskRunner
+from prefect_tune.tuning.result import TuneResult
+from prefect_tune.tuning.tuner import Tuner
+
+
+async def run_tune(search: TuneSearch, lease: ClusterLease) -> TuneResult:
+    """The result of `search`, run on the leased cluster inside the current flow run."""
+    settings, store, run_id = search.settings, search.store, uuid.uuid4().hex
+    display, artifacts = TerminalDisplay(search.verbose), SearchArtifacts()
+    artifacts.prepare()
+    await artifacts.start(search.name)
+    diary = await asyncio.to_thread(
+        Diary.open, store, settings.key(), settings.space, fresh=not search.resume
+    )
+    try:
+        file = await asyncio.to_thread(_publish, search, run_id)
+        tuner = Tuner(dataclasses.replace(settings, max_concurrent=search.max_concurrent or lease.n_slots))
+        diary.base = await asyncio.to_thread(lambda: tuner.replay(diary.events()))
+        with TuneTaskRunner(address=lease.address, client_kwargs=lease.client_kwargs) as runner:
+            watcher = Watcher(search, display, artifacts, runner, file)
+            if tuner.trials:
+                await note_known(len(tuner.trials), len(tuner.trials), "trials")
+            loop = Loop(search, tuner, file, runner, diary, watcher)
+            await loop.run()
+            result = result_of(search, loop)
+            page = await artifacts.finish(result)
+        result = await asyncio.to_thread(write_report, result, page, store)
+        await watcher.finish(result)
+        display.close(result if search.verbose > 1 else None)
+        return result
+    finally:
+        display.close(None)
+        diary.close()
+        await asyncio.to_thread(store.drop_scratch, run_id)
+
+
+def _publish(search: TuneSearch, run_id: str) -> ObjectiveFile:
+    """Where workers find the objective."""
+    store: Any = search.store
+    folder = store.scratch(run_id)
+    digest = write_published(search.objective, path := folder / "objective.pickle")
+    return ObjectiveFile(
+        path=str(path), digest=digest, store=store, scope=search.scope, stop=str(folder / "stop")
+    )

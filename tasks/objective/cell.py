@@ -1,0 +1,161 @@
+"""The worker's end of a cell: a process of its own for the user's objective, watched while it works.
+
+Rule 1: a worker has at most one cell per thread, kept between jobs; a cell is killed when a job takes too
+long, takes too much memory or is no longer wanted, and another one is started for the next job.
+Rule 2: a job goes to the cell that holds its trial's generator, if there is one.
+Rule 3: whatever happens to the cell is the outcome of the job, never an exception of the worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
+
+from prefect_tune.tasks.child import start_child
+from prefect_tune.tasks.objective.protocol import Ask, Ended, Progressed
+from prefect_tune.tuning.jobs import Fault, JobOutcome, Reported
+
+_LOOK = 0.1  # seconds between two looks at memory, time and whether the job is still wanted
+_GRACE = 1.0  # seconds that a cell gets to end
+
+_lock = threading.Lock()
+_idle: list[Cell] = []
+
+
+def run_in_cell(ask: Ask, told: Callable[[Reported], None], threads: int = 1) -> JobOutcome:
+    """The outcome of a job, run in a cell of this worker.
+
+    Args:
+        told: called with each report as it comes.
+        threads: of the worker; so many cells may hold a generator.
+    """
+    cell = _take(ask.job.chain.key, threads)
+    try:
+        outcome = cell.run(ask, told)
+        waits = outcome.fault is None and not outcome.ended and not ask.job.last
+        cell.holds = ask.job.chain.key if waits else ""
+        return outcome
+    finally:
+        if cell.alive:
+            with _lock:
+                _idle.append(cell)
+
+
+def _take(chain: str, threads: int) -> Cell:
+    """The cell for a job: the one that holds its generator, else one that holds none, else a new one."""
+    with _lock:
+        _idle[:] = [cell for cell in _idle if cell.alive]
+        wanted = [cell for cell in _idle if cell.holds == chain] or [cell for cell in _idle if not cell.holds]
+        if not wanted and len(_idle) >= threads:
+            wanted = _idle  # the one that has waited longest gives its generator up
+        if wanted:
+            _idle.remove(cell := wanted[0])
+            return cell
+    return Cell()
+
+
+class Cell:
+    """A process that runs objectives.
+
+    Attributes:
+        holds: chain of the trial whose generator waits in it, empty for none.
+    """
+
+    def __init__(self) -> None:
+        self.holds = ""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            options = {"socket": theirs.fileno(), "preload": []}
+            self._process: subprocess.Popen[bytes] = start_child(
+                "cell", options, dict(os.environ), pass_fds=(theirs.fileno(),)
+            )
+        self._connection = Connection(ours.detach())
+        self._seen = psutil.Process(self._process.pid)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take a job."""
+        return self._process.poll() is None and not self._connection.closed
+
+    def run(self, ask: Ask, told: Callable[[Reported], None]) -> JobOutcome:
+        """The outcome of one job; the cell may be gone afterwards."""
+        heard: list[Reported] = []
+        started = time.monotonic()
+        try:
+            self._connection.send(ask)
+            while True:
+                if self._connection.poll(_LOOK):
+                    message = self._connection.recv()
+                    if isinstance(message, Ended):
+                        return message.outcome
+                    if isinstance(message, Progressed):
+                        heard.append(message.report)
+                        told(message.report)
+                        if time.monotonic() - started < _LOOK:
+                            continue
+                if (fault := self._breach(ask, started)) is not None:
+                    self.kill()
+                    return _fault(ask, heard, *fault)
+        except (EOFError, OSError):  # the process is gone
+            return _fault(ask, heard, Fault.CRASHED, self._epitaph())
+
+    def _breach(self, ask: Ask, started: float) -> tuple[Fault, str] | None:
+        """The limit that the job has passed, if any."""
+        limits = ask.limits
+        if Path(ask.file.stop).exists():
+            return Fault.LOST, "the search stopped it"
+        if limits.seconds is not None and time.monotonic() - started > limits.seconds:
+            return Fault.TIME, f"it took longer than trial_seconds={limits.seconds:g}"
+        if limits.memory is not None:
+            with contextlib.suppress(psutil.Error):
+                used = self._seen.memory_info().rss + sum(
+                    child.memory_info().rss for child in self._seen.children(recursive=True)
+                )
+                if used > limits.memory:
+                    return (
+                        Fault.MEMORY,
+                        f"it used {used >> 20} MiB; trial_memory is {limits.memory >> 20} MiB",
+                    )
+        return None
+
+    def _epitaph(self) -> str:
+        """How the process ended, in words."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE)
+        code = self._process.poll()
+        self.kill()
+        if code is None:
+            return "its process closed the connection"
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = " (often: the machine ran out of memory)" if name == "SIGKILL" else ""
+            return f"its process was ended by {name}{hint}"
+        return f"its process exited with code {code}"
+
+    def kill(self) -> None:
+        """Ends the process and whatever it has started."""
+        with contextlib.suppress(psutil.Error):
+            for child in self._seen.children(recursive=True):
+                child.kill()
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+
+
+def _fault(ask: Ask, heard: list[Reported], fault: Fault, cause: str) -> JobOutcome:
+    """The outcome of a job whose process could not tell it."""
+    job = ask.job
+    last = heard[-1].resource if heard else job.since
+    return JobOutcome(
+        job=job.number, trial=job.trial, reports=heard, fault=fault, cause=cause, trained=last - job.since
+    )
