@@ -112,6 +112,7 @@ class Tuner:
             records=records_of(self.trials, self._machine, settings.evaluated),
             levels=settings.schedule.levels or (1,),
             seed=settings.seed,
+            points=len(settings.points),
         )
 
     def suggest(self, question: Question) -> Suggestion:
