@@ -33,6 +33,8 @@ def distinct(question: Question, draw: Callable[[int], Config]) -> Suggestion:
         return NoSuggestion.EXHAUSTED
     for attempt in range(REDRAWS + 1):
         config = draw(attempt)
+        if not question.space.allows(config):  # a model knows nothing of rules; the space's own draws do
+            config = question.space.draw(question.seed, question.index, attempt)
         if config_key(config) not in used:
             return config
     warnings.warn(

@@ -32,15 +32,14 @@ from prefect_tune.space import (
 from prefect_tune.space.equality import find, token
 from prefect_tune.trials import Config
 
-_MOST_LISTED = (
-    10_000  # of a lattice; with more points the difference to its distribution's own scale is nothing
-)
+_MOST_LISTED = 10_000  # points of a lattice; with more, its distribution's own scale is as good
 
 
 class Code(Protocol):
     """How one leaf stands in the cube: `width` coordinates."""
 
-    width: int
+    @property
+    def width(self) -> int: ...
 
     def encode(self, value: Any) -> list[float]: ...
 
@@ -189,7 +188,7 @@ class Encoding:
         self._middle = np.zeros(self.dimensions)
         for leaf, code, where in self._parts:
             if code is not None:
-                self._middle[where] = code.encode(leaf.domain.default())
+                self._middle[where] = code.encode(space.default_of(leaf))
 
     def encode(self, config: Config) -> Array:
         """The point of a configuration."""
@@ -207,8 +206,7 @@ class Encoding:
         """The values of active leaves at these u, one per leaf by rising path, and their point."""
         row, values = self._middle.copy(), dict[str, Any]()
         for (leaf, code, where), u in zip(self._parts, units, strict=True):
-            # A choice stands before the leaves that depend on it: its path is the beginning of theirs.
-            if all(values.get(path) == option for path, option in leaf.conditions):
+            if leaf.active(values):  # what it depends on stands before it
                 values[leaf.path] = leaf.domain.value(u)
                 if code is not None:
                     row[where] = code.encode(values[leaf.path])
@@ -224,17 +222,12 @@ class Encoding:
         known = {} if like is None else self.space.values(like)
         values: dict[str, Any] = {}
         for leaf, code, where in self._parts:
-            if code is None:
-                fixed = next(iter(leaf.domain.members())) if leaf.domain.size == 1 else leaf.domain.default()
-                values[leaf.path] = known.get(leaf.path, fixed)
-            else:
+            if not leaf.active(values):
+                continue
+            if code is not None:
                 values[leaf.path] = code.decode(x[where])
-        return self.space.assemble(self._active(values))
-
-    def _active(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of the leaves whose conditions hold."""
-        return {
-            leaf.path: values[leaf.path]
-            for leaf, _, _ in self._parts
-            if leaf.path in values and all(values[path] == option for path, option in leaf.conditions)
-        }
+            elif leaf.domain.size == 1:
+                values[leaf.path] = next(iter(leaf.domain.members()))
+            else:
+                values[leaf.path] = known.get(leaf.path, self.space.default_of(leaf))
+        return self.space.assemble(values)

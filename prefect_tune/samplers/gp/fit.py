@@ -159,8 +159,9 @@ class Objective:
         Above the diagonal only, which is all that is read, and by blocks that fit into a processor's cache.
         """
         scaled, weights = self.layout.x * parameters.bandwidths, self.layout.weights
-        for start in range(0, len(scaled), _BLOCK):
-            rows, columns = slice(start, start + _BLOCK), slice(start, len(scaled))
+        count = len(scaled)
+        for start in range(0, count, _BLOCK):
+            rows, columns = slice(start, min(start + _BLOCK, count)), slice(start, count)
             between, slope = matern(distances(scaled[rows], scaled[columns]), parameters.scale)
             both = np.outer(weights[rows], weights[columns])
             self._matrix[rows, columns] += np.multiply(between, both, out=between)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prefect_tune.samplers.gp.kernels import Array, Inputs
 
@@ -71,7 +72,7 @@ def lay_out(inputs: Inputs, targets: Array) -> Layout:
     )
 
 
-def _rotate(columns: Array, counts: Array) -> tuple[Array, Array]:
+def _rotate(columns: Array, counts: NDArray[np.intp]) -> tuple[Array, Array]:
     """Rows rotated within each configuration: the sums / sqrt(count), and all the other coordinates."""
     means, rest, start = [], [], 0
     for count in counts:

@@ -1,7 +1,7 @@
 """From an acquisition to one configuration.
 
 Rule 1: candidates are drawn from the space's own distributions and ranked by a Thompson draw each; the first
-that no trial has is improved by a local search on the expected improvement.
+that no trial has, and no rule forbids, is improved by a local search on the expected improvement.
 Rule 2: where only listed configurations may be proposed, all unused ones are compared; no local search.
 """
 
@@ -25,9 +25,10 @@ _ROUNDS = 4  # of draws, where most of the space is used
 def best_near(
     acquisition: Acquisition, encoding: Encoding, used: Collection[str], count: int, rng: np.random.Generator
 ) -> Config | None:
-    """The most promising of `count` draws that is not used, moved to where the improvement is largest.
+    """The most promising of `count` draws that is free, moved to where the improvement is largest.
 
-    If that is a used configuration, the drawn one as it is. None if draws bring nothing but used ones.
+    Free is what no trial has and no rule of the space forbids. If that is not so where the search has ended,
+    the drawn one as it is. None if draws bring nothing free.
     """
     for _ in range(_ROUNDS):
         units = rng.random((count, len(encoding.space.leaves))).tolist()
@@ -35,10 +36,14 @@ def best_near(
         x = np.array(rows)
         for place in np.argsort(acquisition.thompson(x, rng), kind="stable"):
             config = encoding.space.assemble(drawn[place])
-            if config_key(config) not in used:
+            if _free(config, encoding, used):
                 moved = encoding.decode(climbed(acquisition.value_and_slope, x[place]), like=config)
-                return config if config_key(moved) in used else moved
+                return moved if _free(moved, encoding, used) else config
     return None
+
+
+def _free(config: Config, encoding: Encoding, used: Collection[str]) -> bool:
+    return encoding.space.allows(config) and config_key(config) not in used
 
 
 def climbed(value_and_slope: Callable[[Array], tuple[float, Array]], start: Array) -> Array:

@@ -8,6 +8,8 @@ import pytest
 from prefect_tune.samplers.gp.caps import Observation, keep_best, keep_highest
 from prefect_tune.samplers.gp.evidence import joint, single, standardised
 
+INF = float("inf")
+
 
 def rng():
     return np.random.default_rng(0)
@@ -123,7 +125,29 @@ def test_every_loss_with_its_level(record, ended):
     assert found.pending == [(2, 3), (3, 1), (4, 1)]
 
 
+def test_failed_trials_may_count_as_infinitely_bad(record):
+    """With `worst`, a failed trial has an infinite loss where it failed; its earlier ones do not count."""
+    records = [
+        record(0, {"x": 0.0}, "failed", losses={1: 5.0, 3: 4.0}),
+        record(1, {"x": 0.1}, "failed"),
+        record(2, {"x": 0.2}, "stopped", losses={1: 7.0}),
+    ]
+    found = joint(records, (1, 3, 9), "worst").observations
+    assert [(item.trial, item.level, item.loss) for item in found] == [(0, 9, INF), (1, 1, INF), (2, 1, 7.0)]
+    found = single(records, 9, "worst").observations
+    assert [(item.trial, item.level, item.loss) for item in found] == [(0, 9, INF), (1, 9, INF), (2, 9, 7.0)]
+
+
 # Standardised targets
+
+
+def test_infinite_losses_are_as_bad_as_the_worst():
+    """Infinity becomes the largest of the others, pulled in or not; it is not looked at for the median."""
+    losses = np.array([INF, 1.0, 2.0, 9.0, INF, INF])
+    plain = standardised(np.array([9.0, 1.0, 2.0, 9.0, 9.0, 9.0]), False)
+    assert standardised(losses, False) == pytest.approx(plain)
+    pulled = standardised(np.array([3.0, 1.0, 2.0, 3.0, 3.0, 3.0]), False)
+    assert standardised(losses, True) == pytest.approx(pulled)
 
 
 def test_targets_have_mean_0_and_variance_1():

@@ -154,6 +154,39 @@ def test_a_space_without_anything_to_model_is_drawn_from(question, ended, sample
     assert sampler(startup=0).suggest(question(space, records)) is NoSuggestion.EXHAUSTED
 
 
+@pytest.mark.parametrize("sampler", BOTH)
+def test_the_model_can_learn_where_trials_fail(question, record, sampler):
+    """With `worst`, the side where all trials have failed is left; without, the model does not know of it."""
+    records = [
+        record(i, {"x": x}, "stopped", losses={1: 1.0 - x}) for i, x in enumerate(np.linspace(0, 0.4, 6))
+    ]
+    records += [record(6 + i, {"x": x}, "failed") for i, x in enumerate(np.linspace(0.5, 1, 6))]
+    asked = question(LINE, records)
+    assert sampler(failed="worst").suggest(asked)["x"] < 0.5 < sampler(failed="out").suggest(asked)["x"]
+
+
+@pytest.mark.parametrize("sampler", BOTH)
+def test_levels_count_losses_not_failures(question, record, sampler):
+    """Where all trials have failed there is no model, whatever they count as."""
+    records = [record(i, LINE.draw(0, i), "failed") for i in range(10)]
+    assert sampler(failed="worst").suggest(question(LINE, records)) == LINE.draw(0, 10)
+    evidence = Evidence([Observation(i, 3, float("inf")) for i in range(5)] + [Observation(5, 1, 1.0)], [])
+    assert level_with(evidence, LEVELS, 3) == 1
+
+
+class LeftHalf(SearchSpace):
+    """A line whose right half is forbidden, as the rules of a foreign space may say."""
+
+    def allows(self, config):
+        return config["x"] < 0.5
+
+
+def test_forbidden_configurations_are_not_proposed(search):
+    """Neither drawn nor reached by the local search, though the best lies among them."""
+    records = search(GP(), LeftHalf({"x": uniform(0, 1)}), lambda config: (config["x"] - 0.7) ** 2, 12)
+    assert max(item.config["x"] for item in records) < 0.5
+
+
 # Listed candidates
 
 
@@ -274,7 +307,15 @@ def test_the_cap_holds_and_depends_on_the_trial_alone(question, record, sampler,
 @pytest.mark.parametrize("sampler", BOTH)
 @pytest.mark.parametrize(
     "wrong",
-    [{"startup": -1}, {"startup": True}, {"fantasies": 0}, {"draws": 0}, {"cap": 3}, {"candidates": []}],
+    [
+        {"startup": -1},
+        {"startup": True},
+        {"fantasies": 0},
+        {"draws": 0},
+        {"cap": 3},
+        {"failed": "in"},
+        {"candidates": []},
+    ],
     ids=str,
 )
 def test_wrong_settings_are_refused(sampler, wrong):
