@@ -2,7 +2,8 @@
 
 The file is YAML or JSON and holds the flow's parameters, flat, as a deployment would; `param_distributions`
 makes it a randomized search, `param_grid` a grid search. An adaptive search has `parameters`, and says which
-it is: `search: hyperband` (or `successive_halving`, `incremental`, `inverse_decay`).
+it is: `search: hyperband` (or `successive_halving`, `incremental`, `inverse_decay`). A search over any
+objective has `objective: module:function` and `space`.
 
     estimator:
       class: sklearn.svm.SVC
@@ -29,6 +30,9 @@ from prefect_tune._version import __version__
 from prefect_tune.errors import TuneError, UnknownParameter, UserError
 from prefect_tune.plan import SearchPlan
 from prefect_tune.races import KINDS
+from prefect_tune.tuning.plan import TunePlan
+
+TUNE = "tune"
 
 app = App(name="prefect-tune", help="Hyperparameter search as cached Prefect flows.", version=__version__)
 
@@ -45,6 +49,11 @@ def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
         raise UserError(f"spec: {path} cannot be read ({error.strerror}).") from error
     except yaml.YAMLError as error:
         raise UserError(f"spec: {path} is neither YAML nor JSON: {error}") from error
+    if isinstance(spec, dict) and "objective" in spec:
+        if "space" not in spec:
+            raise UserError(f"spec: {path} has an 'objective' and no 'space' to try it on.")
+        _check_names(TUNE, spec)
+        return TUNE, spec
     spaces = {"param_grid": "grid", "param_distributions": "randomized", "parameters": ""}
     named = [name for name in spaces if isinstance(spec, dict) and name in spec]
     if len(named) != 1 or not {"estimator", "X"} <= set(spec):
@@ -66,6 +75,10 @@ def _flow(kind: str) -> Flow:
     from prefect_tune.flows import adaptive
     from prefect_tune.flows.search import grid_search, randomized_search
 
+    if kind == TUNE:
+        from prefect_tune.flows.tuning import tune
+
+        return tune
     if kind in KINDS:
         return getattr(adaptive, f"{kind}_search")
     return grid_search if kind == "grid" else randomized_search
@@ -89,6 +102,11 @@ def plan(spec: Path, *, as_json: bool = False) -> None:
     from prefect_tune.dry_run import plan_search
 
     kind, asked = read_spec(spec)
+    if kind == TUNE:
+        from prefect_tune.flows.tuning.plan import plan_tune
+
+        _show(_trials(plan_tune(asked.pop("objective"), asked.pop("space"), **asked)), as_json)
+        return
     if kind in KINDS:
         _show(_brackets(kind, asked), as_json)
         return
@@ -119,6 +137,24 @@ def _brackets(kind: str, asked: dict[str, Any]) -> dict[str, Any]:
     from prefect_tune.flows.places import open_store
 
     return dict(drawn_races(kind, revived(asked, open_store(asked.get("store")))).metadata)
+
+
+def _trials(found: TunePlan) -> dict[str, Any]:
+    """What a search over an objective is planned to do."""
+    facts = {
+        "trials_so_far": [dict(found.trials)] if found.trials else 0,
+        "trials_to_start": "as many as the budget allows" if found.to_start is None else found.to_start,
+        "levels": ", ".join(map(str, found.levels)) or "to the objective's own end",
+        "units_trained": found.units_trained,
+        "units_expected": found.units_expected,
+        "units_at_most": found.units_at_most,
+        "seconds_per_unit": found.seconds_per_unit,
+        "stopped_by": found.stopped_by,
+        "schedule": [dict(found.schedule)],
+        "sampler": [dict(found.sampler)],
+        "next": [dict(config) for config in found.next],
+    }
+    return {name: value for name, value in facts.items() if value not in (None, "", [])}
 
 
 def _facts(found: SearchPlan) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _lock = threading.Lock()
 _pinned: int | None = None
@@ -33,3 +35,16 @@ def pin_threads(n: int) -> bool:
         threadpool_limits(limits=n)
         _pinned = n
         return True
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within: BLAS and OpenMP use one thread, in this whole process; afterwards as before.
+
+    The small matrices of a model of hundreds of trials are slower on several threads than on one, by far
+    where others need the cores.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        yield

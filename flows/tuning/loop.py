@@ -21,11 +21,13 @@ from prefect_tune.errors import InfrastructureError
 from prefect_tune.flows.flight import Flight
 from prefect_tune.flows.tuning.diary import Diary
 from prefect_tune.flows.tuning.search import TuneSearch
+from prefect_tune.flows.tuning.spread import Spread
 from prefect_tune.samplers.contract import Question, Suggestion
 from prefect_tune.tasks.objective.known import look_up
 from prefect_tune.tasks.objective.protocol import Ask, ObjectiveFile
 from prefect_tune.tasks.objective.task import TrialFailed, order, run_trial
 from prefect_tune.tasks.runner import TuneFuture, TuneTaskRunner
+from prefect_tune.tasks.threads import one_thread
 from prefect_tune.tuning.jobs import Fault, JobOutcome, TrialJob
 from prefect_tune.tuning.tuner import Tuner
 
@@ -46,6 +48,7 @@ class Loop:
         runner: the started task runner.
         diary: the journal.
         told: called after each event.
+        spread: sends folds ahead where workers are idle.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class Loop:
         runner: TuneTaskRunner,
         diary: Diary,
         told: Callable[[Loop], Awaitable[None]],
+        spread: Spread,
     ) -> None:
         self.search, self.tuner, self.file, self.diary, self.told = search, tuner, file, diary, told
+        self.spread = spread
         self.task_runs = 0
         self.suggesting = 0.0
         self.suggestions = 0
@@ -91,6 +96,7 @@ class Loop:
                 if message is not None:
                     await self._hear(*message)
                 await self._fill()
+                self.task_runs += await self.spread(self.tuner.running)
                 await self.told(self)
         finally:
             await asyncio.to_thread(self._end)
@@ -139,10 +145,16 @@ class Loop:
         found: Any
         start = time.perf_counter()
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._pool, self.tuner.suggest, question)
+            found = await self._loop.run_in_executor(self._pool, self._suggest, question)
         except Exception as error:  # told to the loop, which ends the search by it
             found = error
         self._messages.put_nowait((question, (found, time.perf_counter() - start)))
+
+    def _suggest(self, question: Question) -> Suggestion:
+        if not self.search.settings.sampler.startup:
+            return self.tuner.suggest(question)
+        with one_thread():
+            return self.tuner.suggest(question)
 
     # -- taking in -----------------------------------------------------------------------------------
 
@@ -215,6 +227,7 @@ class Loop:
     def _end(self) -> None:
         self.diary.stop(self.file.stop)
         self._flight.abandon()
+        self.spread.end()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -1,5 +1,6 @@
 """Search spaces: what may be tried. Leaves with their domains, nested, conditional, and plain constants."""
 
+from prefect_tune.space.adapters import adapt, hyperopt_points
 from prefect_tune.space.categories import Choice, Grid, Ordinal
 from prefect_tune.space.domain import Domain
 from prefect_tune.space.faults import Fault, SpaceFaults
@@ -29,11 +30,13 @@ from prefect_tune.space.make import (
     reverseloguniform,
     truncnormal,
     uniform,
+    weighted,
 )
 from prefect_tune.space.normals import Normal
 from prefect_tune.space.resource import resource_of
 from prefect_tune.space.special import Constant, Derived, Distribution
 from prefect_tune.space.tree import Leaf, SearchSpace
+from prefect_tune.space.weighted import Weighted
 
 __all__ = [
     "Choice",
@@ -51,11 +54,14 @@ __all__ = [
     "Ordinal",
     "SearchSpace",
     "SpaceFaults",
+    "Weighted",
+    "adapt",
     "choice",
     "constant",
     "derived",
     "finrange",
     "grid",
+    "hyperopt_points",
     "logfinrange",
     "lognormal",
     "logordinal",
@@ -74,4 +80,5 @@ __all__ = [
     "reverseloguniform",
     "truncnormal",
     "uniform",
+    "weighted",
 ]

@@ -37,7 +37,7 @@ _NUMBERS: dict[str, Callable[..., Domain]] = {
     for name in (
         *("uniform", "loguniform", "reverseloguniform", "quniform", "qloguniform"),
         *("normal", "lognormal", "qnormal", "qlognormal", "truncnormal"),
-        *("randint", "lograndint", "qrandint", "qlograndint", "finrange", "logfinrange"),
+        *("randint", "lograndint", "qrandint", "qlograndint", "finrange", "logfinrange", "weighted"),
     )
 }
 _ESCAPES = ("constant", "nested", "scipy", *TAGS)
@@ -125,7 +125,7 @@ class _Writer:
         if isinstance(domain, Distribution):
             return self._law(domain, path)
         call = domain.call()
-        args: Any = list(call.args)
+        args: Any = [list(arg) if isinstance(arg, tuple) else arg for arg in call.args]
         if isinstance(domain, Choice):
             args = [self.node(part, join(path, i), option=True) for i, part in enumerate(domain.options)]
         elif isinstance(domain, (Ordinal, Grid)):

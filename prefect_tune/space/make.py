@@ -11,6 +11,7 @@ from prefect_tune.space.floats import Float
 from prefect_tune.space.integers import Integer
 from prefect_tune.space.normals import Normal
 from prefect_tune.space.special import Constant, Derived
+from prefect_tune.space.weighted import Weighted
 
 
 def uniform(low: float, high: float) -> Float:
@@ -115,6 +116,11 @@ def finrange(low: float, high: float, size: int, *, cast_int: bool = False) -> F
 def logfinrange(low: float, high: float, size: int, *, cast_int: bool = False) -> FinRange:
     """One of `size` numbers equally spaced in the logarithm, both ends included."""
     return FinRange(low, high, size, log=True, cast_int=cast_int)
+
+
+def weighted(values: Sequence[int], weights: Sequence[float]) -> Weighted:
+    """One of rising ints, each as likely as its weight says."""
+    return Weighted(values, weights)  # type: ignore[arg-type]
 
 
 def derived(function: Callable[[Mapping[str, Any]], Any]) -> Derived:

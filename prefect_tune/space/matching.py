@@ -14,8 +14,8 @@ from prefect_tune.errors import did_you_mean
 from prefect_tune.identity.encode import plain
 from prefect_tune.space.domain import MISSING
 from prefect_tune.space.equality import find
-from prefect_tune.space.faults import Fault
-from prefect_tune.space.nodes import Drawn, Fields, Held, Items, Late, Node, Pick, join
+from prefect_tune.space.faults import Fault, raise_any
+from prefect_tune.space.nodes import Drawn, Fields, Held, Items, Late, Node, Pick, When, join
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class Match:
         partial: keys may be missing.
         values: of leaves, by path; of choices the option's index.
         claims: (path, value) of derived values that were given.
+        guarded: what a rule guards, and what was given for it, by path.
         faults: what is wrong.
         wrong_constants: how many of them are constants given another value.
     """
@@ -33,12 +34,17 @@ class Match:
     partial: bool
     values: dict[str, Any] = field(default_factory=dict)
     claims: list[tuple[str, Any]] = field(default_factory=list)
+    guarded: dict[str, tuple[When, Any]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     wrong_constants: int = 0
 
     def read(self, node: Node, value: Any, path: str = "", elsewhere: dict[str, int] | None = None) -> None:
         """Takes in one node; `elsewhere` says which option of the same choice has a key."""
-        if value is MISSING:
+        if isinstance(node, When):
+            self.guarded[path] = node, value
+            if value is not MISSING:
+                self.read(node.node, value, path, elsewhere)
+        elif value is MISSING:
             if not self.partial:
                 self._fault(path, "a value is missing", value, "give the whole configuration")
         elif isinstance(node, Fields):
@@ -57,6 +63,21 @@ class Match:
         elif find(plain(value), (node.value,)) is None:
             self.wrong_constants += 1
             self._fault(path, f"this is the constant {node.value!r}", value, "leave the key out")
+
+    def judge(self) -> None:
+        """Faults for guarded keys that are there and must not be, or the other way round."""
+        for path, (when, value) in sorted(self.guarded.items(), key=lambda entry: entry[1][0].rank):
+            there = when.rule.holds(self.values)
+            if there and value is MISSING:
+                self._fault(path, "a value is missing", value, f"it is there where {when.rule}")
+            elif not there and value is not MISSING:
+                self.values.pop(path, None)
+                self.misplaced(path)
+
+    def misplaced(self, path: str) -> None:
+        """A fault for a key that was given and whose rule does not hold."""
+        when, value = self.guarded[path]
+        self._fault(path, f"this key is there only where {when.rule}", value, "leave the key out")
 
     def _fault(self, path: str, rule: str, value: Any, advice: str, hint: str = "") -> None:
         self.faults.append(Fault(path or "the configuration", rule, value, advice, hint))
@@ -113,8 +134,19 @@ class Match:
     def _adopt(self, match: Match) -> None:
         self.values.update(match.values)
         self.claims += match.claims
+        self.guarded.update(match.guarded)
         self.faults += match.faults
         self.wrong_constants += match.wrong_constants
+
+
+def matched(root: Node, config: Any) -> Match:
+    """What a whole configuration says; SpaceFaults with everything that is wrong."""
+    match = Match(partial=False)
+    match.read(root, config)
+    if not match.faults:
+        match.judge()
+    raise_any(match.faults, "the configuration")
+    return match
 
 
 def _keys_elsewhere(node: Pick, chosen: int) -> dict[str, int]:

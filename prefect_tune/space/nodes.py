@@ -4,19 +4,26 @@ Rule 1: the path of a leaf is its keys joined by `/`; inside a key `~` is writte
 an option stand below its choice, as `name/<option's index>/key`.
 Rule 2: configurations have sorted keys at every level: the order in which a space is written shows nowhere.
 Rule 3: derived values come last, by rising path, and each sees those before it.
+Rule 4: what a rule guards is decided after everything the rule asks for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from prefect_tune.errors import SpaceError
 from prefect_tune.identity.encode import plain
 from prefect_tune.space.categories import Choice
 from prefect_tune.space.domain import Domain
 from prefect_tune.space.special import Derived
+
+
+class Guard(Protocol):
+    """Says by the values of other leaves whether something is there; see `rules`."""
+
+    def holds(self, values: Mapping[str, Any]) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +35,20 @@ class Leaf:
         domain: what it may be.
         conditions: (path of a choice, index of an option) pairs, outermost first; the leaf is active only
             where all hold.
+        rule: what must hold besides, in spaces with rules.
+        rank: how many rules stand before this one in a chain of them; 0 without a rule.
     """
 
     path: str
     domain: Domain
     conditions: tuple[tuple[str, int], ...] = ()
+    rule: Guard | None = None
+    rank: int = 0
 
     def active(self, values: Mapping[str, Any]) -> bool:
         """Whether the leaf counts, given the values by path."""
+        if self.rule is not None and not self.rule.holds(values):
+            return False
         return all(values.get(path) == option for path, option in self.conditions)
 
 
@@ -90,7 +103,17 @@ class Late:
     derived: Derived
 
 
-Node: TypeAlias = Held | Fields | Items | Drawn | Pick | Late
+@dataclass(frozen=True, slots=True)
+class When:
+    """What is there only where a rule holds."""
+
+    path: str
+    rule: Guard
+    rank: int
+    node: Node
+
+
+Node: TypeAlias = Held | Fields | Items | Drawn | Pick | Late | When
 Decide: TypeAlias = Callable[[Leaf], Any]
 """Gives the value of an active leaf; of a choice the option's index."""
 
@@ -107,6 +130,8 @@ def children(node: Node) -> tuple[Node, ...]:
         return tuple(child for _, child in node.items)
     if isinstance(node, Items):
         return node.nodes
+    if isinstance(node, When):
+        return (node.node,)
     return node.options if isinstance(node, Pick) else ()
 
 
@@ -115,6 +140,17 @@ def walk(node: Node) -> Iterator[Node]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def leaves_of(root: Node) -> tuple[Leaf, ...]:
+    """The leaves by rising path; what a rule guards after all that the rule asks for."""
+    leaves = (node.leaf for node in walk(root) if isinstance(node, (Drawn, Pick)))
+    return tuple(sorted(leaves, key=lambda leaf: (leaf.rank, leaf.path)))
+
+
+def derived_paths(root: Node) -> tuple[str, ...]:
+    """The paths of derived values, rising."""
+    return tuple(sorted(node.path for node in walk(root) if isinstance(node, Late)))
 
 
 def count(node: Node) -> int | None:
@@ -155,15 +191,56 @@ def _products(nodes: tuple[Node, ...]) -> Iterator[dict[str, Any]]:
             yield {**values, **rest}
 
 
-class Builder:
-    """Builds one configuration by asking for every active leaf."""
+def constants(node: Node, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The constants outside of choices and rules, with their paths."""
+    if isinstance(node, Held):
+        yield path, node.value
+    elif isinstance(node, Fields):
+        for key, child in node.items:
+            yield from constants(child, join(path, key))
+    elif isinstance(node, Items):
+        for index, child in enumerate(node.nodes):
+            yield from constants(child, join(path, index))
 
-    __slots__ = ("decide", "derived", "late")
+
+def described(node: Node) -> tuple[Any, ...]:
+    """What tells a tree from others; rules aside."""
+    if isinstance(node, Held):
+        return "constant", node.value
+    if isinstance(node, Late):
+        return "derived", node.derived.function
+    if isinstance(node, Fields):
+        return "dict", tuple((key, described(child)) for key, child in node.items)
+    if isinstance(node, Items):
+        return node.kind.__name__, tuple(map(described, node.nodes))
+    if isinstance(node, Pick):
+        return "choice", node.domain.weights, tuple(map(described, node.options))
+    return described(node.node) if isinstance(node, When) else ("leaf", *node.leaf.domain.described())
+
+
+class Builder:
+    """Builds one configuration by asking for every active leaf.
+
+    Attributes:
+        values: of the leaves asked for, by path.
+        absent: paths of what its rule has left out.
+        derived: values that functions have made, by path.
+    """
+
+    __slots__ = ("_decide", "absent", "derived", "late", "values", "waiting")
 
     def __init__(self, decide: Decide) -> None:
-        self.decide = decide
+        self._decide = decide
         self.late: list[tuple[Late, Any, Any]] = []
+        self.waiting: list[tuple[When, Any, Any]] = []
         self.derived: dict[str, Any] = {}
+        self.values: dict[str, Any] = {}
+        self.absent: set[str] = set()
+
+    def decide(self, leaf: Leaf) -> Any:
+        """The leaf's value, asked for once."""
+        value = self.values[leaf.path] = self._decide(leaf)
+        return value
 
     def build(self, root: Node) -> dict[str, Any]:
         """The configuration, derived values included.
@@ -172,6 +249,12 @@ class Builder:
             SpaceError: a derived function raised.
         """
         config = self._make(self._chosen(root))
+        for when, container, key in sorted(self.waiting, key=lambda entry: entry[0].rank):
+            if when.rule.holds(self.values):
+                self._put(when.node, container, key)
+            else:
+                self.absent.add(when.path)
+                del container[key]
         for late, container, key in sorted(self.late, key=lambda entry: entry[0].path):
             try:
                 container[key] = self.derived[late.path] = plain(late.derived.function(config))
@@ -205,7 +288,10 @@ class Builder:
 
     def _put(self, node: Node, container: Any, key: Any) -> None:
         node = self._chosen(node)
-        if isinstance(node, Late):
+        if isinstance(node, When):
+            self.waiting.append((node, container, key))
+            container[key] = None  # holds the place: keys stay sorted
+        elif isinstance(node, Late):
             self.late.append((node, container, key))
         else:
             container[key] = self._make(node)

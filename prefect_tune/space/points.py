@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from prefect_tune.space.categories import Grid
+from prefect_tune.space.domain import MISSING
 from prefect_tune.space.equality import token
 from prefect_tune.space.faults import Fault, SpaceFaults, raise_any
 from prefect_tune.space.matching import Match, false_claims
@@ -41,9 +42,12 @@ def points_of(
     for position, match in enumerate(matches):
         builder = Builder(_filler(space, match.values, fill, seed, len(kept)))
         config = builder.build(root)
-        faults += [
-            fault.below(f"{NAME}[{position}]") for fault in false_claims(match.claims, builder.derived)
-        ]
+        wrong = false_claims(match.claims, builder.derived)
+        for path, (_, given) in match.guarded.items():
+            if given is not MISSING and path in builder.absent:
+                match.misplaced(path)
+        wrong += match.faults + space.forbidden(config)
+        faults += [fault.below(f"{NAME}[{position}]") for fault in wrong]
         kept.setdefault(token(config), config)
     raise_any(faults, NAME)
     return list(kept.values())
@@ -63,7 +67,7 @@ def _filler(space: SearchSpace, values: dict[str, Any], fill: str, seed: int, in
         if leaf.path in values:
             return values[leaf.path]
         if fill == "mid":
-            return leaf.domain.default()
+            return space.default_of(leaf)
         if leaf.path in grids:
             return grids[leaf.path]
         return leaf.domain.value(generator(seed, "config", index, leaf.path, 0).random())

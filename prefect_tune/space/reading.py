@@ -4,6 +4,7 @@ Rule 1: a list or 1-d array without leaves is a choice of its items, as in sciki
 holds leaves is itself, item by item. Any other tuple is a constant.
 Rule 2: inside an option of a choice a list without leaves is a value. `constant([...])` says so elsewhere.
 Rule 3: a list of dicts in place of the space is a choice between them; it adds no key of its own.
+Rule 4: what another library's space holds is made ours first, by `adapters`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import numpy as np
 
 from prefect_tune.errors import SpaceError
 from prefect_tune.identity.encode import plain
+from prefect_tune.space.adapters import adapted_space
 from prefect_tune.space.categories import Choice, Grid
 from prefect_tune.space.domain import Domain
 from prefect_tune.space.faults import Fault, SpaceFaults, raise_any
 from prefect_tune.space.nodes import Drawn, Fields, Held, Items, Late, Leaf, Node, Pick, join
+from prefect_tune.space.rules import Ruled
 from prefect_tune.space.special import Constant, Derived, Distribution
 from prefect_tune.space.values import holds_leaf, is_distribution, list_of
 
@@ -156,14 +159,17 @@ def _may_be_late(value: Any) -> bool:
     return isinstance(value, Derived)
 
 
-def read(written: Any) -> tuple[Any, Node]:
-    """(the canonical space, its tree).
+def read(written: Any) -> tuple[Any, Node, Ruled | None]:
+    """(the canonical space, its tree, its rules if it has any).
 
     Raises:
         SpaceError: anything that is no space, with all faults.
     """
     try:
-        space = canonical(written)
-        return space, Compiler().compile(space)
+        ours = adapted_space(written)
+        ruled = ours if isinstance(ours, Ruled) else None
+        space = canonical(ours if ruled is None else ruled.space)
+        root = Compiler().compile(space)
+        return space, root if ruled is None else ruled.guarded(root), ruled
     except RecursionError:
         raise SpaceError("the space: it contains itself, or is nested too deep; flatten it.") from None

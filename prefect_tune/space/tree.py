@@ -15,25 +15,23 @@ from typing import Any
 
 from prefect_tune.errors import SpaceError, did_you_mean
 from prefect_tune.space.categories import Grid
+from prefect_tune.space.domain import MISSING
 from prefect_tune.space.equality import same
-from prefect_tune.space.faults import raise_any
-from prefect_tune.space.matching import Match, false_claims
+from prefect_tune.space.faults import Fault, raise_any
+from prefect_tune.space.matching import false_claims, matched
 from prefect_tune.space.nodes import (
     Builder,
-    Drawn,
-    Fields,
-    Held,
-    Items,
-    Late,
     Leaf,
     Node,
-    Pick,
     assignments,
+    constants,
     count,
-    join,
-    walk,
+    derived_paths,
+    described,
+    leaves_of,
 )
 from prefect_tune.space.reading import read
+from prefect_tune.space.rules import TRIES, Ruled, active_assignments
 from prefect_tune.space.values import copied
 from prefect_tune.trials import Config, generator
 
@@ -44,7 +42,8 @@ class SearchSpace:
     Args:
         definition: names to domains (`uniform(0, 1)`, `choice([...])`, a frozen distribution of scipy), to
             lists (a choice of their items, as in scikit-learn), to nested dicts of the same, or to constants.
-            A list of such dicts is a choice between them. A SearchSpace is taken as it is.
+            A list of such dicts is a choice between them. A SearchSpace is taken as it is. Spaces of
+            hyperopt, Optuna, Ray Tune, Syne Tune and ConfigSpace are made ours (see `adapters`).
 
     Raises:
         SpaceError: with every mistake, before anything is drawn.
@@ -57,27 +56,29 @@ class SearchSpace:
     18
     """
 
-    __slots__ = ("_definition", "_root", "constants", "leaves")
+    __slots__ = ("_definition", "_root", "_ruled", "_size", "constants", "leaves")
 
     _definition: Any
     _root: Node
+    _ruled: Ruled | None
+    _size: Any
     leaves: tuple[Leaf, ...]
-    """Everything that is decided, by rising path; neither constants nor derived values."""
+    """Everything that is decided, by rising path (what a rule guards after all that the rule asks for);
+    neither constants nor derived values."""
     constants: Mapping[str, Any]
     """Constants outside of all choices, by path."""
 
     def __init__(self, definition: Any) -> None:
         if isinstance(definition, SearchSpace):
             definition = definition.definition
-        canonical, root = read(definition)
-        leaves = sorted(
-            (node.leaf for node in walk(root) if isinstance(node, (Drawn, Pick))), key=lambda leaf: leaf.path
-        )
+        canonical, root, ruled = read(definition)
         for name, value in (
             ("_definition", canonical),
             ("_root", root),
-            ("leaves", tuple(leaves)),
-            ("constants", MappingProxyType(dict(_constants(root, "")))),
+            ("_ruled", ruled),
+            ("leaves", leaves_of(root)),
+            ("constants", MappingProxyType(dict(constants(root)))),
+            ("_size", MISSING),
         ):
             object.__setattr__(self, name, value)
 
@@ -91,7 +92,7 @@ class SearchSpace:
         return type(self), (self.definition,)
 
     def __repr__(self) -> str:
-        return f"SearchSpace({self._definition!r})"
+        return f"SearchSpace({self._ruled or self._definition!r})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SearchSpace) and same(self.identity(), other.identity())
@@ -102,17 +103,18 @@ class SearchSpace:
     @property
     def definition(self) -> Any:
         """As written, with lists of values made choices and distributions made leaves; a copy."""
-        return copied(self._definition)
+        written = copied(self._definition)
+        return written if self._ruled is None else self._ruled.over(written)
 
     @property
     def conditional(self) -> bool:
-        """Whether some leaf depends on a choice."""
-        return any(leaf.conditions for leaf in self.leaves)
+        """Whether some leaf depends on another."""
+        return any(leaf.conditions or leaf.rule for leaf in self.leaves)
 
     @property
     def derived(self) -> tuple[str, ...]:
         """Paths of the derived values, rising."""
-        return tuple(sorted(node.path for node in walk(self._root) if isinstance(node, Late)))
+        return derived_paths(self._root)
 
     def leaf(self, path: str) -> Leaf:
         """The leaf at a path; SpaceError if there is none."""
@@ -127,15 +129,24 @@ class SearchSpace:
     # Draws
 
     def draw(self, seed: int, index: int, attempt: int = 0) -> dict[str, Any]:
-        """The configuration of trial `index`, drawn from the prior; `attempt` counts redraws."""
+        """The configuration of trial `index`, drawn from the prior; `attempt` counts redraws.
+
+        What the rules of the space forbid is drawn again; SpaceError if that is so 10,000 times.
+        """
         points = self.grid_point(index)
 
         def decide(leaf: Leaf) -> Any:
             if isinstance(leaf.domain, Grid):
                 return points[leaf.path]
-            return leaf.domain.value(generator(seed, "config", index, leaf.path, attempt).random())
+            return leaf.domain.value(generator(seed, "config", index, leaf.path, attempt, *again).random())
 
-        return Builder(decide).build(self._root)
+        for tried in range(TRIES):
+            again = (tried,) if tried else ()
+            config = Builder(decide).build(self._root)
+            if self.allows(config):
+                return config
+        assert self._ruled is not None
+        raise self._ruled.exhausted()
 
     def from_units(self, units: Mapping[str, float]) -> dict[str, Any]:
         """The configuration at these u, one per leaf by path; those of inactive leaves are not looked at."""
@@ -143,7 +154,11 @@ class SearchSpace:
 
     def default(self) -> dict[str, Any]:
         """The configuration in the middle: every leaf's default, the first option of every choice."""
-        return Builder(lambda leaf: leaf.domain.default()).build(self._root)
+        return Builder(self.default_of).build(self._root)
+
+    def default_of(self, leaf: Leaf) -> Any:
+        """The value of a leaf in the default configuration; ConfigSpace's spaces name their own."""
+        return leaf.domain.default() if self._ruled is None else self._ruled.default_of(leaf)
 
     def grid_point(self, index: int) -> dict[str, Any]:
         """Values by path of the grid leaves of trial `index`: the last path varies fastest."""
@@ -182,19 +197,23 @@ class SearchSpace:
         Raises:
             SpaceError: with every key that is missing, unknown or outside its domain.
         """
-        match = Match(partial=False)
-        match.read(self._root, config)
-        raise_any(match.faults, "the configuration")
-        return dict(sorted(match.values.items()))
+        return dict(sorted(matched(self._root, config).values.items()))
 
     def check(self, config: Config) -> None:
         """Nothing, if the configuration is one of the space's; else SpaceError with every fault."""
-        match = Match(partial=False)
-        match.read(self._root, config)
-        raise_any(match.faults, "the configuration")
+        match = matched(self._root, config)
         builder = Builder(lambda leaf: match.values[leaf.path])
         builder.build(self._root)
-        raise_any(false_claims(match.claims, builder.derived), "the configuration")
+        faults = false_claims(match.claims, builder.derived) + self.forbidden(config)
+        raise_any(faults, "the configuration")
+
+    def allows(self, config: Config) -> bool:
+        """Whether a configuration of the space is none that its rules forbid."""
+        return self._ruled is None or not self._ruled.broken(config)
+
+    def forbidden(self, config: Config) -> list[Fault]:
+        """What forbids a configuration of the space."""
+        return [] if self._ruled is None else self._ruled.faults(config)
 
     def points(
         self, points_to_evaluate: Sequence[Config] | None = None, fill: str = "mid", seed: int = 0
@@ -219,7 +238,11 @@ class SearchSpace:
     @property
     def size(self) -> int | None:
         """How many configurations there are, or None if they cannot be counted."""
-        return count(self._root)
+        if self._ruled is None:
+            return count(self._root)
+        if self._size is MISSING:  # counted by going through them all
+            object.__setattr__(self, "_size", self._ruled.count(self))
+        return self._size
 
     @property
     def grid_size(self) -> int | None:
@@ -239,6 +262,8 @@ class SearchSpace:
                     f"{leaf.path}: {leaf.domain!r} is not finite, so there is no list of all configurations; "
                     "use choice, finrange or a type with a step."
                 )
+        if self._ruled is not None:
+            return filter(self.allows, map(self.assemble, active_assignments(self.leaves)))
         return map(self.assemble, assignments(self._root))
 
     # Forms
@@ -249,7 +274,8 @@ class SearchSpace:
         It holds the options, constants and functions themselves: encoding it raises Uncacheable if one of
         them has no identity.
         """
-        return {"space": "space/v1", "root": _described(self._root)}
+        found = {"space": "space/v1", "root": described(self._root)}
+        return found if self._ruled is None else {**found, "rules": self._ruled.described()}
 
     def to_json(self) -> Any:
         """The readable form, a dict (a list for a list of dicts); `from_json` gives an equal space.
@@ -259,6 +285,8 @@ class SearchSpace:
         """
         from prefect_tune.space.form import space_to_form  # needs nothing of this module, but is optional
 
+        if self._ruled is not None:
+            raise SpaceError("the space: its form cannot say rules; pass the space as a Python object.")
         return space_to_form(self._definition)
 
     @classmethod
@@ -271,29 +299,3 @@ class SearchSpace:
         from prefect_tune.space.form import space_from_form
 
         return cls(space_from_form(form))
-
-
-def _constants(node: Node, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Held):
-        yield path, node.value
-    elif isinstance(node, Fields):
-        for key, child in node.items:
-            yield from _constants(child, join(path, key))
-    elif isinstance(node, Items):
-        for index, child in enumerate(node.nodes):
-            yield from _constants(child, join(path, index))
-
-
-def _described(node: Node) -> tuple[Any, ...]:
-    if isinstance(node, Held):
-        return "constant", node.value
-    if isinstance(node, Late):
-        return "derived", node.derived.function
-    if isinstance(node, Fields):
-        return "dict", tuple((key, _described(child)) for key, child in node.items)
-    if isinstance(node, Items):
-        return node.kind.__name__, tuple(map(_described, node.nodes))
-    if isinstance(node, Pick):
-        weights = node.domain.weights
-        return "choice", weights, tuple(map(_described, node.options))
-    return "leaf", *node.leaf.domain.described()

@@ -80,6 +80,16 @@ class Journal:
             raise
         return cls(path, descriptor, lines, torn, last)
 
+    @staticmethod
+    def read(root: Path | str, key: str) -> list[dict[str, Any]]:
+        """What the journal of that search holds; empty without one. Somebody else may be writing it."""
+        if not is_key(key):
+            raise ValueError(f"journal: {key!r} is not 64 lower-case hex digits.")
+        try:
+            return _verified((Path(root) / "journal" / f"{key}.jsonl").read_bytes())[0]
+        except OSError:
+            return []
+
     def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Nothing; the lines are on disk.
 
@@ -135,7 +145,10 @@ def _read(descriptor: int) -> tuple[list[dict[str, Any]], int, str]:
     """(lines, bytes that verify, digest of the last line)."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     with os.fdopen(os.dup(descriptor), "rb") as file:
-        data = file.read()
+        return _verified(file.read())
+
+
+def _verified(data: bytes) -> tuple[list[dict[str, Any]], int, str]:
     lines: list[dict[str, Any]] = []
     good, last = 0, ""
     for raw in data.splitlines(keepends=True):

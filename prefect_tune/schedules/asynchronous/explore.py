@@ -27,6 +27,7 @@ from prefect_tune.space import (
     Normal,
     Ordinal,
     SearchSpace,
+    Weighted,
 )
 from prefect_tune.space.domain import MISSING, clip
 from prefect_tune.space.equality import find
@@ -45,6 +46,8 @@ def explore(
     Each leaf takes from `draws`: a choice one number; a grid or constant none; a leaf that its choice has
     just made active one; any other leaf one for whether it is drawn anew, and one for how.
 
+    A change that the space forbids is not made: then the configuration stays as it was.
+
     Args:
         config: of the donor.
         space: that the configuration is from.
@@ -55,7 +58,7 @@ def explore(
     new: dict[str, Any] = {}
     for leaf in space.leaves:
         domain = leaf.domain
-        if isinstance(domain, Derived) or any(new.get(path) != option for path, option in leaf.conditions):
+        if isinstance(domain, Derived) or not leaf.active(new):
             continue
         known = leaf.path in old
         if isinstance(domain, Grid | Constant) and known:
@@ -64,7 +67,8 @@ def explore(
             new[leaf.path] = domain.value(draws.random())
         else:
             new[leaf.path] = moved(domain, old[leaf.path], up=draws.random() < 0.5)
-    return space.assemble(new)
+    found = space.assemble(new)
+    return found if space.allows(found) else dict(config)
 
 
 def moved(domain: Domain, value: Any, *, up: bool) -> Any:
@@ -75,7 +79,7 @@ def moved(domain: Domain, value: Any, *, up: bool) -> Any:
     >>> moved(Ordinal(("s", "m", "l")), "m", up=True), moved(Ordinal(("s", "m", "l")), "l", up=True)
     ('l', 'l')
     """
-    if isinstance(domain, Ordinal | FinRange):
+    if isinstance(domain, Ordinal | FinRange | Weighted):
         place = (find(value, domain.values) or 0) + (1 if up else -1)
         return domain.values[min(max(place, 0), len(domain.values) - 1)]
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
