@@ -22,8 +22,14 @@ async def _atune(
     objective: Any,
     space: Any,
     *,
+    X: Any = None,
+    y: Any = None,
+    cv: Any = None,
+    scoring: Any = None,
+    fit_params: dict[str, Any] | None = None,
+    refit: bool = True,
     metric: str | None = None,
-    mode: str = "min",
+    mode: str | None = None,
     n_trials: int | None = None,
     sampler: Any = None,
     schedule: Any = None,
@@ -67,16 +73,26 @@ async def _atune(
 
     Args:
         objective: A function of one configuration that returns or yields a loss or metrics, or its name as
-            "module:function".
+            "module:function". Or a scikit-learn estimator, as an object or {"class": "dotted.Name",
+            "params": {...}}: it is cross-validated, one report per fold.
         space: A SearchSpace, a dict of domains and constants, or its JSON form.
-        metric: The entry of the reports to judge by. Default: the only one, or "loss".
-        mode: "min" or "max".
+        X: Data of an estimator: arrays, a frame, what ingest() returned, or a path.
+        y: Its target: an array, or the name of a column of X.
+        cv: Its number of folds, or a splitter. Default: 5.
+        scoring: Its scorer's name, a list or dict of them, or a callable.
+        fit_params: Arguments of its fit, such as groups, sample_weight or step__name.
+        refit: Whether its best configuration is fitted on all rows in the end.
+        metric: The entry of the reports to judge by. Default: the only one, "loss", or "score" of an
+            estimator.
+        mode: "min" or "max". Default: "min", and "max" for an estimator.
         n_trials: Configurations to try, in all: a search that is run again goes on up to this number.
         sampler: Where configurations come from: random, sobol, halton, latin-hypercube, tpe, cma-es, gp,
             mobster, {name: settings} or an object. Default: tpe, or the grid of a space of grids.
-        schedule: Who goes on: fifo, asha, pasha, median, pbt, {name: settings} or an object. Default: fifo.
-        max_resource: Where a trial is complete. Default: the space's constant epochs, max_t or max_epochs.
-        resource: The entry of a report that says how far the trial is.
+        schedule: Who goes on: fifo, asha, pasha, median, wilcoxon, pbt, {name: settings} or an object.
+            Default: fifo.
+        max_resource: Where a trial is complete. Default: the space's constant epochs, max_t or max_epochs;
+            the number of folds.
+        resource: The entry of a report that says how far the trial is; an estimator's is "fold".
         points_to_evaluate: Configurations to try first, partial ones are filled. Default: the middle of the
             space; an empty list for none.
         evaluated: What is known: [configuration, value] or [configuration, value, resource].

@@ -39,6 +39,7 @@ def partial_result(search: TuneSearch, loop: Any) -> TuneResult:
         scope=search.scope,
         flow_run_url=_page(),
         uncacheable=tuple(sorted(search.identifier.uncacheable.items())),
+        whole=search.settings.whole,
     )
 
 

@@ -8,6 +8,17 @@ from typing import Any
 
 from prefect_tune.errors import MissingDependency, UserError, did_you_mean
 from prefect_tune.flows.places import open_store
+from prefect_tune.flows.tuning.folds import (
+    data_parameters,
+    fold_objective,
+    fold_schedule,
+    folds_of,
+    is_estimator,
+    is_folds,
+    metric_of,
+    no_data,
+    store_of,
+)
 from prefect_tune.flows.tuning.search import TuneSearch
 from prefect_tune.identifier import Identifier
 from prefect_tune.identity import encode as enc
@@ -17,6 +28,7 @@ from prefect_tune.space import SearchSpace, resource_of
 from prefect_tune.tasks.objective.protocol import Limits
 from prefect_tune.text import short
 from prefect_tune.tuning.budget import Budget
+from prefect_tune.tuning.callbacks import callbacks_of
 from prefect_tune.tuning.choices import sampler_of, schedule_of
 from prefect_tune.tuning.keep import Keep
 from prefect_tune.tuning.objective import Objective, inspect_objective
@@ -43,14 +55,16 @@ def ready_tune(kind: str, asked: dict[str, Any]) -> TuneSearch:
     """
     started = time.perf_counter()
     store = open_store(asked.get("store"))
-    objective = _objective(asked, store)
+    space = _space(asked["space"], store)
+    objective = _objective(asked, space, store)
+    store = store_of(objective, store)
     identifier = Identifier()
     identity = objective.identity(identifier)
     if not objective.reports:
         _no_rungs(asked, objective)
-    space = _space(asked["space"], store)
     sampler = sampler_of(revive_choice(asked.get("sampler"), store) or _default_sampler(space))
     schedule = _schedule(asked, objective, space, store)
+    mode = _mode(asked.get("mode"), objective)
     settings = TuneSettings(
         name=asked.get("name") or "tune",
         objective=enc.digest("tuned/v1", identity, context_frame()),
@@ -59,9 +73,9 @@ def ready_tune(kind: str, asked: dict[str, Any]) -> TuneSearch:
         schedule=schedule,
         budget=_budget(asked, space),
         points=tuple(_points(asked, space)),
-        evaluated=tuple(_evaluated(asked, space)),
-        metric=asked.get("metric"),
-        mode=_mode(asked.get("mode", "min")),
+        evaluated=tuple(_evaluated(asked, space, mode)),
+        metric=metric_of(objective, asked),
+        mode=mode,
         seed=asked.get("seed", 0),
         noisy=bool(asked.get("noisy")),
         max_failures=asked.get("max_failures", 0),
@@ -69,8 +83,9 @@ def ready_tune(kind: str, asked: dict[str, Any]) -> TuneSearch:
             num_to_keep=asked.get("num_to_keep", 1),
             keep_in_search=asked.get("keep_in_search"),
             score=asked.get("checkpoint_score"),
-            order=asked.get("checkpoint_order") or asked.get("mode", "min"),
+            order=asked.get("checkpoint_order") or mode,
         ),
+        whole=is_folds(objective),
     )
     check_picklable(objective.function, "objective")
     return TuneSearch(
@@ -83,8 +98,9 @@ def ready_tune(kind: str, asked: dict[str, Any]) -> TuneSearch:
         resources=asked.get("trial_resources") or {},
         max_concurrent=_positive("max_concurrent", asked.get("max_concurrent")),
         resume=asked.get("resume", True),
-        callbacks=tuple(asked.get("callbacks") or ()),
+        callbacks=callbacks_of(revive(asked.get("callbacks"), store, "callbacks")),
         verbose=asked.get("verbose", 1),
+        refit=is_folds(objective) and asked.get("refit", True),
         started=started,
     )
 
@@ -98,6 +114,7 @@ def tune_parameters(asked: dict[str, Any], search: TuneSearch) -> dict[str, Any]
         "store": str(store.root),
         "cluster": getattr(asked.get("cluster"), "scheduler_address", asked.get("cluster")),
         "callbacks": portable(asked.get("callbacks"), store) if asked.get("callbacks") else None,
+        **data_parameters(asked, search.objective, store),
     }
     plain = {name: portable(value, store) for name, value in asked.items() if name not in special}
     return {**plain, **special}
@@ -106,9 +123,12 @@ def tune_parameters(asked: dict[str, Any], search: TuneSearch) -> dict[str, Any]
 # -- parts -------------------------------------------------------------------------------------------
 
 
-def _objective(asked: dict[str, Any], store: Any) -> Objective:
+def _objective(asked: dict[str, Any], space: SearchSpace, store: Any) -> Objective:
     given = asked["objective"]
     given = imported(given) if isinstance(given, str) else revive(given, store, "objective")
+    if is_estimator(given):
+        return fold_objective(given, asked, space, store)
+    no_data(asked)
     return inspect_objective(given, asked.get("resource") or "epoch")
 
 
@@ -188,7 +208,7 @@ def _default_sampler(space: SearchSpace) -> str:
 
 def _schedule(asked: dict[str, Any], objective: Objective, space: SearchSpace, store: Any) -> Any:
     wish = revive_choice(asked.get("schedule"), store) or "fifo"
-    most = _positive("max_resource", asked.get("max_resource"))
+    most = folds_of(objective, asked) or _positive("max_resource", asked.get("max_resource"))
     if most is None and objective.reports:
         try:
             most = resource_of(space, asked.get("max_resource_attr"))
@@ -196,7 +216,7 @@ def _schedule(asked: dict[str, Any], objective: Objective, space: SearchSpace, s
             most = None
     if not objective.reports and most is None:
         most = 1
-    return schedule_of(wish, most)
+    return fold_schedule(objective, schedule_of(wish, most))
 
 
 def _no_rungs(asked: dict[str, Any], objective: Objective) -> None:
@@ -233,12 +253,12 @@ def _points(asked: dict[str, Any], space: SearchSpace) -> list[Any]:
     return space.points(given, fill=asked.get("fill") or "mid", seed=asked.get("seed", 0))
 
 
-def _evaluated(asked: dict[str, Any], space: SearchSpace) -> list[tuple[Any, float, int]]:
+def _evaluated(asked: dict[str, Any], space: SearchSpace, mode: str) -> list[tuple[Any, float, int]]:
     found = []
     for place, entry in enumerate(asked.get("evaluated") or ()):
         try:
             config, value, *rest = entry
-            loss = float(value) if asked.get("mode", "min") == "min" else -float(value)
+            loss = float(value) if mode == "min" else -float(value)
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"evaluated[{place}]: give (configuration, value) or (configuration, value, resource), got "
@@ -249,7 +269,8 @@ def _evaluated(asked: dict[str, Any], space: SearchSpace) -> list[tuple[Any, flo
     return found
 
 
-def _mode(mode: Any) -> str:
+def _mode(mode: Any, objective: Objective) -> str:
+    mode = ("max" if is_folds(objective) else "min") if mode is None else mode
     if mode not in ("min", "max"):
         raise UserError(f"mode: it is 'min' or 'max', got {mode!r}.")
     return mode

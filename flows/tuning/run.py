@@ -13,9 +13,12 @@ from prefect_tune.flows.run import note_known, write_report
 from prefect_tune.flows.tuning.diary import Diary
 from prefect_tune.flows.tuning.end import result_of
 from prefect_tune.flows.tuning.loop import Loop
+from prefect_tune.flows.tuning.refit import refit_best
 from prefect_tune.flows.tuning.search import TuneSearch
+from prefect_tune.flows.tuning.spread import Spread
 from prefect_tune.flows.tuning.watch import Watcher
 from prefect_tune.tasks.cluster import ClusterLease
+from prefect_tune.tasks.objective.folds import FoldObjective
 from prefect_tune.tasks.objective.protocol import ObjectiveFile
 from prefect_tune.tasks.published import write_published
 from prefect_tune.tasks.runner import TuneTaskRunner
@@ -32,6 +35,7 @@ async def run_tune(search: TuneSearch, lease: ClusterLease) -> TuneResult:
     diary = await asyncio.to_thread(
         Diary.open, store, settings.key(), settings.space, fresh=not search.resume
     )
+    watcher: Watcher | None = None
     try:
         file = await asyncio.to_thread(_publish, search, run_id)
         tuner = Tuner(dataclasses.replace(settings, max_concurrent=search.max_concurrent or lease.n_slots))
@@ -40,14 +44,22 @@ async def run_tune(search: TuneSearch, lease: ClusterLease) -> TuneResult:
             watcher = Watcher(search, display, artifacts, runner, file)
             if tuner.trials:
                 await note_known(len(tuner.trials), len(tuner.trials), "trials")
-            loop = Loop(search, tuner, file, runner, diary, watcher)
+            spread = Spread(search, file, runner, lease.n_slots)
+            loop = Loop(search, tuner, file, runner, diary, watcher, spread)
             await loop.run()
             result = result_of(search, loop)
-            page = await artifacts.finish(result)
+            # The report is drawn here while a worker fits the best configuration on all rows.
+            page, result = await asyncio.gather(
+                artifacts.finish(result), refit_best(search, result, runner, run_id)
+            )
         result = await asyncio.to_thread(write_report, result, page, store)
         await watcher.finish(result)
         display.close(result if search.verbose > 1 else None)
         return result
+    except BaseException as error:
+        if watcher is not None:
+            watcher.interrupted(error)
+        raise
     finally:
         display.close(None)
         diary.close()
@@ -58,6 +70,8 @@ def _publish(search: TuneSearch, run_id: str) -> ObjectiveFile:
     """Where workers find the objective."""
     store: Any = search.store
     folder = store.scratch(run_id)
+    if isinstance(search.objective.function, FoldObjective):
+        search.objective.function.folder = str(folder)
     digest = write_published(search.objective, path := folder / "objective.pickle")
     return ObjectiveFile(
         path=str(path), digest=digest, store=store, scope=search.scope, stop=str(folder / "stop")

@@ -8,6 +8,8 @@ from typing import Any
 
 from prefect_tune.identifier import Identifier
 from prefect_tune.tasks.objective.protocol import Limits
+from prefect_tune.text import short
+from prefect_tune.tuning.callbacks import SearchInfo
 from prefect_tune.tuning.objective import Objective
 from prefect_tune.tuning.settings import TuneSettings
 
@@ -28,6 +30,7 @@ class TuneSearch:
         resume: whether to go on from the journal.
         callbacks: told of what happens.
         verbose: 0 is silent, 1 shows progress, 2 the result too.
+        refit: whether the best configuration is fitted on all rows in the end.
         started: clock at the call.
     """
 
@@ -42,8 +45,25 @@ class TuneSearch:
     resume: bool
     callbacks: Sequence[Any]
     verbose: int
+    refit: bool
     started: float
 
     @property
     def name(self) -> str:
         return self.settings.name
+
+    @property
+    def info(self) -> SearchInfo:
+        """What callbacks are told of the search before anything has run."""
+        settings = self.settings
+        return SearchInfo(
+            key=settings.key(),
+            name=settings.name,
+            objective=self.objective.name,
+            metric=settings.metric,
+            mode=settings.mode,
+            sampler=short(settings.sampler, 200),
+            schedule=short(settings.schedule, 200),
+            seed=settings.seed,
+            resume=self.resume,
+        )

@@ -16,11 +16,13 @@ from prefect_tune.flows.tuning.end import partial_result
 from prefect_tune.flows.tuning.search import TuneSearch
 from prefect_tune.report.progress import Progress
 from prefect_tune.report.text import counted, params_text
+from prefect_tune.report.tune.live import Standings
 from prefect_tune.tasks.objective.protocol import ObjectiveFile
 from prefect_tune.tasks.objective.task import topic
 from prefect_tune.tasks.runner import TuneTaskRunner
 from prefect_tune.trials import TrialState
 from prefect_tune.tuning.result import TuneResult
+from prefect_tune.tuning.trial import Trial
 
 
 class Watcher:
@@ -42,6 +44,8 @@ class Watcher:
         self._published = search.started
         self._live: dict[int, int] = {}  # trial -> resource of its latest report, heard or taken in
         self._told: dict[int, tuple[int, TrialState]] = {}
+        self._begun = False  # whether the callbacks know of the search
+        self._standings = Standings(search.settings.mode, whole=search.settings.whole)
         self._client, self._topic = runner.client, topic(file)
         with contextlib.suppress(Exception):  # only the display is poorer without
             self._client.subscribe_topic(self._topic, self._hear)
@@ -56,14 +60,20 @@ class Watcher:
         self.display.update(progress)
         if now - self._published > PUBLISH_EVERY and loop.tuner.metric is not None:
             self._published = now
-            await self.artifacts.publish(partial_result(self.search, loop))
+            await self.artifacts.publish(partial_result(self.search, loop), figures=True)
         await self.artifacts.update(progress)
 
     async def finish(self, result: TuneResult) -> None:
         """Tells the callbacks that the search has ended."""
         with contextlib.suppress(Exception):
             self._client.unsubscribe_topic(self._topic)
+        await asyncio.to_thread(self._tell, result)  # also what ended with the search
         await asyncio.to_thread(self._each, "search_ended", result)
+
+    def interrupted(self, error: BaseException) -> None:
+        """Tells the callbacks that there will be no result."""
+        if self._begun:
+            self._each("search_interrupted", error)
 
     def _hear(self, event: Any) -> None:
         _, (trial, resource, _) = event
@@ -78,13 +88,6 @@ class Watcher:
         words = [f"{len(tuner.running)} running"]
         words += [f"{paused} paused"] if paused else []
         words += [counted(tuner.usage.resource + heard, "unit")] if settings.schedule.levels != (1,) else []
-        best: dict[str, Any] = {}
-        if tuner.usage.best_loss is not None:
-            trial = min(
-                (t for t in tuner.trials if t.best_loss is not None), key=lambda t: (t.best_loss, t.key)
-            )
-            score = trial.best_loss if settings.mode == "min" else -trial.best_loss
-            best = {"best_score": score, "best_params": params_text(settings.space.values(trial.config))}
         return Progress(
             name=self.search.name,
             total=max(settings.budget.n_trials or 0, len(states)),
@@ -95,8 +98,20 @@ class Watcher:
             elapsed=now - self.search.started,
             unit="trial",
             message=", ".join(words),
-            **best,
+            **self._best(tuner.trials),
         )
+
+    def _best(self, trials: list[Trial]) -> dict[str, Any]:
+        """The best trial so far, and the leaders."""
+        self._standings.read(trials)
+        if (found := self._standings.best()) is None:
+            return {}
+        score, best = found
+        return {
+            "best_score": score,
+            "best_params": params_text(self._standings.params(best)),
+            "leaders": self._standings.lines(),
+        }
 
     # -- callbacks -----------------------------------------------------------------------------------
 
@@ -104,6 +119,9 @@ class Watcher:
         """Tells the callbacks what is new: trials that began, reports, trials that ended."""
         if not self.search.callbacks:
             return
+        if not self._begun:
+            self._begun = True
+            self._each("search_started", self.search.info)
         for trial in tuner.trials:
             known, state = self._told.get(trial.index, (-1, None))
             if known < 0:

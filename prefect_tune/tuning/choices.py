@@ -30,6 +30,7 @@ SCHEDULES = {
     "asha": "asha:ASHA",
     "pasha": "pasha:PASHA",
     "median": "median:MedianStopping",
+    "wilcoxon": "wilcoxon:Wilcoxon",
     "pbt": "pbt:PBT",
 }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, overload
 
 from prefect_tune.errors import TuneError, UserError, did_you_mean
+from prefect_tune.model import ModelRef, load_model
 from prefect_tune.store import StepStore
 from prefect_tune.trials import Config, TrialState, order_of
 from prefect_tune.tuning.cost import TuneCost
@@ -95,6 +96,8 @@ class TuneResult:
         flow_run_url: its page in the UI.
         report_path: its report, a Markdown file.
         uncacheable: (where, why) of what has no identity, so that nothing of it is known to the next search.
+        whole: whether a trial's value is that at its end, since earlier reports are means over fewer parts.
+        model: the best estimator, fitted on all rows; None for a function, and without `refit`.
         loader: reads a checkpoint in place of the store; it does not travel with a pickle.
     """
 
@@ -112,6 +115,8 @@ class TuneResult:
     flow_run_url: str = ""
     report_path: str = ""
     uncacheable: tuple[tuple[str, str], ...] = ()
+    whole: bool = False
+    model: ModelRef | None = None
     loader: Loader | None = field(default=None, repr=False, compare=False)
 
     def __reduce__(self) -> tuple:
@@ -160,7 +165,7 @@ class TuneResult:
         self,
         metric: str | None = None,
         mode: str | None = None,
-        scope: str = "last",
+        scope: str | None = None,
         filter_nan_and_inf: bool = True,
     ) -> Best:
         """The best trial, whatever became of it.
@@ -172,7 +177,8 @@ class TuneResult:
             mode: likewise.
             scope: what counts of a trial: `last` report, `best` report (Ray's `all`), `avg` of all reports,
                 `last-5-avg`, `last-10-avg` (of all, where there are fewer), or `final`: the report at the
-                maximum, for trials that have one.
+                maximum, for trials that have one. Default: `last`; for a cross-validation `final`, as soon
+                as a trial has all folds.
             filter_nan_and_inf: leave out reports that are not finite, and trials with no other.
 
         Raises:
@@ -180,6 +186,7 @@ class TuneResult:
             NoResult: no trial has a value.
         """
         name, sign = self._asked(metric, mode)
+        scope = self._scope() if scope is None else scope
         if scope not in SCOPES:
             raise UserError(f"scope: must be one of {', '.join(SCOPES)}, got {scope!r}.")
         found = []
@@ -221,7 +228,9 @@ class TuneResult:
 
         return curves_frame(self.trials)
 
-    def load_best(self, loader: Loader | None = None, *, scope: str = "last", nearest: bool = False) -> Any:
+    def load_best(
+        self, loader: Loader | None = None, *, scope: str | None = None, nearest: bool = False
+    ) -> Any:
         """The checkpoint of the best trial, at the report that made it the best.
 
         Args:
@@ -233,6 +242,24 @@ class TuneResult:
         read = loader or self.loader or self._stored
         found = self.best(scope=scope)
         return read(found.checkpoints[_checkpoint_at(found, nearest)])
+
+    def best_estimator(self) -> Any:
+        """The best estimator, fitted on all rows, read from the store and verified.
+
+        Raises:
+            LookupError: the search had a function for its objective, or ran with `refit=False`.
+        """
+        if self.model is None:
+            raise LookupError(
+                "best_estimator: no model was kept; tune() fits one on all rows at the end of a search over "
+                "a scikit-learn estimator, unless refit=False."
+            )
+        return load_model(self.model)
+
+    def _scope(self) -> str:
+        """What counts of a trial if nobody says."""
+        complete = any(trial.state is TrialState.COMPLETED for trial in self.trials)
+        return "final" if self.whole and complete else "last"
 
     def _stored(self, key: str) -> Any:
         """The state of that key in the search's own store."""

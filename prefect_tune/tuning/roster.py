@@ -50,6 +50,7 @@ class Roster:
             parent=parent,
             inherited=inherited,
             resource=inherited,
+            complete_at=self.settings.schedule.levels[-1] if self.settings.whole else 0,
         )
         self.trials.append(trial)
         return trial

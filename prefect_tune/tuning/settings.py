@@ -38,6 +38,7 @@ class TuneSettings:
         max_failures: how often one trial may fail and be tried again from its last state.
         max_concurrent: trials that may run at once.
         keep: which states are kept.
+        whole: whether a trial has a value at its end only, since earlier reports are means over fewer parts.
     """
 
     name: str
@@ -55,6 +56,7 @@ class TuneSettings:
     max_failures: int = 0
     max_concurrent: int = 1
     keep: Keep = field(default_factory=Keep)
+    whole: bool = False
 
     def key(self) -> str:
         """What tells this search from others, in hex; budgets are no part of it, so raising one goes on."""

@@ -57,6 +57,7 @@ class Trial:
         trained: units trained by this search, those that the store knew not counted.
         known: units that the store knew.
         failures: how often a job of it has failed.
+        complete_at: resource below which a report is a mean over fewer parts, and no value of the trial.
         fault: what kind of failure the last one was.
         trace: last lines of its traceback.
     """
@@ -81,6 +82,7 @@ class Trial:
     seconds: float = 0.0
     cost: float = 0.0
     checkpoints: dict[int, str] = field(default_factory=dict)
+    complete_at: int = 0
     _best: float = field(default=math.inf, init=False, repr=False, compare=False)
     _read: int = field(default=0, init=False, repr=False, compare=False)
     _count: int = field(default=0, init=False, repr=False, compare=False)
@@ -108,7 +110,7 @@ class Trial:
 
     @property
     def best_loss(self) -> float | None:
-        """The smallest finite loss, None without one."""
+        """The smallest finite loss that is a value of the trial, None without one."""
         self._read_on()
         return self._best if self._best < math.inf else None
 
@@ -117,5 +119,6 @@ class Trial:
         for report in self.reports[self._read :]:
             if not report.late:
                 self._count += 1
-                self._best = min(self._best, report.loss if math.isfinite(report.loss) else math.inf)
+                counts = math.isfinite(report.loss) and report.resource >= self.complete_at
+                self._best = min(self._best, report.loss if counts else math.inf)
         self._read = len(self.reports)

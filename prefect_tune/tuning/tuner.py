@@ -8,6 +8,7 @@ promotion or a new trial.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -311,7 +312,9 @@ class Tuner:
         late = decision.verdict is Verdict.LATE or trial.state is not TrialState.RUNNING
         trial.reports.append(TrialReport(report.resource, loss, metrics, report.seconds, late=late))
         if not late:
-            self.usage.reported(loss, report.resource - max(trial.resource, trial.inherited), report.cost)
+            units = report.resource - max(trial.resource, trial.inherited)
+            counts = report.resource >= trial.complete_at
+            self.usage.reported(loss if counts else math.inf, units, report.cost)
             trial.resource = max(trial.resource, report.resource)
             self._decided(trial, decision)
         return decision

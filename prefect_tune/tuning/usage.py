@@ -33,7 +33,7 @@ class Usage:
         """Counts an accepted report.
 
         Args:
-            loss: of the report.
+            loss: of the report; infinite if it is not to be compared.
             units: of the resource since the trial's last one.
             cost: since the trial's last one.
         """

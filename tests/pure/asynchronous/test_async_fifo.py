@@ -20,6 +20,7 @@ from prefect_tune.schedules.asynchronous.median import MedianStopping
 from prefect_tune.schedules.asynchronous.pbt import PBT
 from prefect_tune.schedules.asynchronous.plateau import TrialPlateau
 from prefect_tune.schedules.asynchronous.replay import Event, Recorder, Told, replay
+from prefect_tune.schedules.asynchronous.wilcoxon import Wilcoxon
 from prefect_tune.trials import generator
 
 SCHEDULES = [
@@ -27,6 +28,7 @@ SCHEDULES = [
     MedianStopping(9),
     MedianStopping(9, rule="rank"),
     MedianStopping(9, rule="percentile"),
+    Wilcoxon(9, p_threshold=0.3),
     PBT(9, population=4, interval=3),
     TrialPlateau(FIFO(9)),
     TrialPlateau(MedianStopping(9)),
@@ -132,7 +134,7 @@ def test_a_last_loss_that_is_not_finite_fails(schedule, loss):
     assert set(machine.losses(0)) <= {1}
 
 
-@pytest.mark.parametrize("kind", [FIFO, MedianStopping, PBT])
+@pytest.mark.parametrize("kind", [FIFO, MedianStopping, PBT, Wilcoxon])
 def test_fail_on_nan_at_once(kind):
     """`rung` keeps the report and decides nothing, `report` fails the trial."""
     settings = {"interval": 3} if kind is PBT else {}
@@ -289,7 +291,7 @@ def test_any_order_of_events(moves, schedule, seed):
     assert replay(schedule, twice, seed=seed, keys=key_of) == wanted
 
 
-@pytest.mark.parametrize("name", ["curves", "explore", "fifo", "median", "pbt", "plateau"])
+@pytest.mark.parametrize("name", ["curves", "explore", "fifo", "median", "pbt", "plateau", "wilcoxon"])
 def test_examples_in_docstrings(name):
     """They run."""
     module = importlib.import_module(f"prefect_tune.schedules.asynchronous.{name}")

@@ -15,6 +15,7 @@ from prefect_tune.schedules.asynchronous.asha import ASHA
 from prefect_tune.schedules.asynchronous.fifo import FIFO
 from prefect_tune.schedules.asynchronous.pasha import PASHA
 from prefect_tune.schedules.asynchronous.pbt import PBT
+from prefect_tune.schedules.asynchronous.wilcoxon import Wilcoxon
 from prefect_tune.space import SearchSpace, choice
 from prefect_tune.trials import TrialState
 from prefect_tune.tuning.budget import Budget, Status
@@ -32,6 +33,7 @@ SCHEDULES = {
     "promotion": ASHA(R, type="promotion"),
     "brackets": ASHA(R, type="promotion", brackets=3, rung_system_per_bracket=True),
     "pasha": PASHA(R),
+    "wilcoxon": Wilcoxon(R, p_threshold=0.2),
     "pbt": PBT(R, population=8, interval=3),
     "pbt in step": PBT(R, population=8, interval=9, synch=True),
 }
