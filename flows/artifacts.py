@@ -7,7 +7,9 @@ one background task empties the slots, one API call per interval. Rule 2: pictur
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+import time
 import unicodedata
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +21,17 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.logging import get_logger
 
-from prefect_tune.report.markdown import code, report_markdown
+from prefect_tune.report.markdown import report_markdown
+from prefect_tune.report.markup import code
+from prefect_tune.report.pages import Found, outcome, page, rows
 from prefect_tune.report.progress import Progress
-from prefect_tune.report.tables import leaderboard_rows
-from prefect_tune.report.text import counted, params_text, progress_text, score_text, seconds_text
+from prefect_tune.report.text import progress_text
 from prefect_tune.results import SearchResult
 
 _INTERVAL = 2.0  # seconds between two calls while the search runs
 _PATIENCE = 30.0  # seconds that the end of a search waits for an API that does not answer
+_DRAW_EVERY = 30.0  # seconds between two renewals of the pictures while the search runs, at least
+_DRAW_SHARE = 50  # and so many times as long as drawing them took
 # One thread for all drawing: matplotlib keeps its loaded fonts per thread.
 _PEN = ThreadPoolExecutor(1, thread_name_prefix="prefect-tune-report")
 
@@ -60,6 +65,7 @@ class SearchArtifacts:
         self._closing = asyncio.Event()
         self._complained = False
         self._page = ""
+        self._draw_at = 0.0  # when pictures may be drawn next
 
     @staticmethod
     def prepare() -> None:
@@ -76,12 +82,22 @@ class SearchArtifacts:
         """Leaves `progress` to be shown and returns at once; only the latest one counts."""
         self._put("progress", partial(self._show_progress, progress))
 
-    async def publish(self, result: SearchResult) -> None:
-        """Leaves a partial result to be shown and returns at once; without pictures, to spare the driver."""
-        self._put("leaderboard", partial(self._show_leaderboard, result))
-        self._put("report", partial(self._show_report, result, figures=False))
+    async def publish(self, result: Found, *, figures: bool = False) -> None:
+        """Leaves a partial result to be shown and returns at once.
 
-    async def finish(self, result: SearchResult) -> str:
+        Args:
+            result: so far.
+            figures: draw the report with its pictures, and then so rarely that the driver hardly feels it;
+                otherwise it is renewed each time, without them.
+        """
+        self._put("leaderboard", partial(self._show_leaderboard, result))
+        if not figures:
+            self._put("report", partial(self._show_report, result, figures=False))
+        elif time.monotonic() >= self._draw_at:
+            self._draw_at = math.inf  # until these are drawn
+            self._put("report", partial(self._show_report, result, figures=True))
+
+    async def finish(self, result: Found) -> str:
         """The report as Markdown, once all three artifacts are in their final state; empty if that failed."""
         self._waiting.clear()
         self._closing.set()
@@ -133,18 +149,21 @@ class SearchArtifacts:
         description = progress_text(progress, quote=code)
         await self._write("progress", ProgressArtifact(progress=round(percent, 1), description=description))
 
-    async def _show_end(self, result: SearchResult) -> None:
-        await self._write("progress", ProgressArtifact(progress=100.0, description=_outcome(result)))
+    async def _show_end(self, result: Found) -> None:
+        await self._write("progress", ProgressArtifact(progress=100.0, description=await _outcome(result)))
 
-    async def _show_leaderboard(self, result: SearchResult) -> None:
-        rows = await asyncio.to_thread(leaderboard_rows, result)
-        await self._write("leaderboard", TableArtifact(table=rows, description=_outcome(result)))
+    async def _show_leaderboard(self, result: Found) -> None:
+        table = await asyncio.to_thread(rows, result)
+        await self._write("leaderboard", TableArtifact(table=table, description=await _outcome(result)))
 
-    async def _show_report(self, result: SearchResult, *, figures: bool) -> None:
-        draw = partial(report_markdown, result, figures=figures)
-        page = await asyncio.get_running_loop().run_in_executor(_PEN, draw)
-        self._page = page
-        await self._write("report", MarkdownArtifact(markdown=page, description=_outcome(result)))
+    async def _show_report(self, result: Found, *, figures: bool) -> None:
+        start, draw = time.monotonic(), partial(page, result, figures=figures)
+        try:
+            self._page = await asyncio.get_running_loop().run_in_executor(_PEN, draw)
+        finally:
+            now = time.monotonic()
+            self._draw_at = now + max(_DRAW_EVERY, _DRAW_SHARE * (now - start))
+        await self._write("report", MarkdownArtifact(markdown=self._page, description=await _outcome(result)))
 
     async def _write(self, kind: str, artifact: Artifact) -> None:
         """Creates the artifact of this kind, or renews it."""
@@ -157,13 +176,9 @@ class SearchArtifacts:
             await client.update_artifact(self._ids[kind], change)
 
 
-def _outcome(result: SearchResult) -> str:
-    """A result in one line of Markdown, for lists of artifacts."""
-    size = f"{counted(len(result), 'candidate')} in {seconds_text(result.cost.wall_seconds)}"
-    if result.best_params is None:
-        return size
-    params = f" ({code(params_text(result.best_params))})" if result.best_params else ""
-    return f"best {score_text(result.best_score)}{params} of {size}"
+async def _outcome(result: Found) -> str:
+    """The result in one line, made in a thread: there may be thousands of trials to read."""
+    return await asyncio.to_thread(outcome, result)
 
 
 @cache

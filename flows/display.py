@@ -16,9 +16,10 @@ from rich.live import Live
 from rich.text import Text
 
 from prefect_tune.flows.outcome import show_result
+from prefect_tune.report.pages import Found
 from prefect_tune.report.progress import Progress
 from prefect_tune.report.text import one_line, progress_text, seconds_text
-from prefect_tune.results import SearchResult
+from prefect_tune.report.tune.live import BARS
 
 __all__ = ["TerminalDisplay", "show_result"]
 
@@ -26,6 +27,7 @@ _PLAIN_EVERY = 5.0  # seconds between lines in a log
 _SAME_EVERY = 60.0  # and between lines that say the same
 _NOTEBOOK_EVERY = 0.5
 _BAR = 24  # characters
+_PLAIN_BARS = str.maketrans(BARS, " .:-=+*#")
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class TerminalDisplay:
         """Shows `progress`; cheap enough to be called for every event."""
         self._guarded(lambda: self._paint(progress))
 
-    def close(self, result: SearchResult | None = None) -> None:
+    def close(self, result: Found | None = None) -> None:
         """Removes the bar and, for a finished search, prints the outcome."""
         self._guarded(lambda: self._end(result))
 
@@ -60,7 +62,7 @@ class TerminalDisplay:
             self._painter = _painter(self._given, self._clock, progress)
         self._painter.update(progress)
 
-    def _end(self, result: SearchResult | None) -> None:
+    def _end(self, result: Found | None) -> None:
         painter, self._painter = self._painter, None
         if painter is not None:
             painter.close()
@@ -79,7 +81,7 @@ class TerminalDisplay:
 
 
 class _Live:
-    """A bar that redraws itself four times a second from the latest snapshot."""
+    """A bar, and the leaders below it, redrawn four times a second from the latest snapshot."""
 
     def __init__(self, console: Console, clock: Callable[[], float], first: Progress) -> None:
         self._clock = clock
@@ -103,11 +105,13 @@ class _Live:
         filled = round(share * _BAR)
         full, empty = ("#", "-") if self._ascii else ("━", "─")
         elapsed = progress.elapsed + self._clock() - self._since
+        leaders = "".join(f"\n{line}" for line in progress.leaders)
         return Text.assemble(
             (one_line(progress.name, 30) + " ", "bold"),
             (full * filled, "green"),
             (empty * (_BAR - filled), "dim"),
             f" {share:4.0%} {seconds_text(round(elapsed))}  {progress_text(progress)}",
+            leaders.translate(_PLAIN_BARS) if self._ascii else leaders,
             no_wrap=True,
             overflow="ellipsis",
         )
@@ -139,7 +143,7 @@ class _Lines:
 
 
 class _Notebook:
-    """One output line of a cell, renewed in place; needs no widgets."""
+    """One output of a cell, renewed in place; needs no widgets."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         from IPython.display import display
@@ -159,7 +163,8 @@ class _Notebook:
 
     def _draw(self, progress: Progress) -> None:
         self._at, self._latest = self._clock(), None
-        self._handle.update({"text/plain": _plain_line(progress)}, raw=True)
+        text = "\n".join((_plain_line(progress), *progress.leaders))
+        self._handle.update({"text/plain": text}, raw=True)
 
 
 def _painter(

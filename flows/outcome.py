@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefect_tune.report.adaptive import (
+    RungFacts,
     best_note,
     bracket_facts,
     has_brackets,
@@ -20,38 +23,100 @@ from prefect_tune.report.adaptive import (
     units,
     work_shares,
 )
+from prefect_tune.report.pages import Found
 from prefect_tune.report.parameters import parameter_columns, varied_parameters
 from prefect_tune.report.tables import column_name, leaderboard_rows
 from prefect_tune.report.text import (
+    FailureGroup,
     bytes_text,
     counted,
     failure_groups,
     one_line,
+    params_text,
     plural,
     score_text,
     seconds_text,
     value_text,
 )
+from prefect_tune.report.tune import rows as tune_rows
+from prefect_tune.report.tune import words
+from prefect_tune.report.tune.facts import TuneFacts, rung_facts, tune_facts
 from prefect_tune.results import AdaptiveResult, SearchResult
+from prefect_tune.tuning.result import TuneResult
 
 _BRACKETS = 20
 
 
-def show_result(result: SearchResult, console: Console | None = None, *, limit: int = 10) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sheet:
+    """What is printed of a search.
+
+    Attributes:
+        title: name and size.
+        rows: of the leaderboard.
+        measured, params: names of its columns that are shown.
+        middle: a table between the leaderboard and the lines.
+        lines: label and text of each line below.
+    """
+
+    title: str
+    rows: Sequence[Mapping[str, Any]]
+    measured: Sequence[str]
+    params: Sequence[str]
+    middle: Table | None
+    lines: Sequence[tuple[str, str]]
+
+
+def show_result(result: Found, console: Console | None = None, *, limit: int = 10) -> None:
     """Prints what a search found, what it cost and what failed.
 
     Args:
+        result: of the search.
         console: by default one on stdout.
         limit: rows of the leaderboard.
     """
     console = console or Console()
-    console.print(Text(f"{one_line(result.name)}: {_size(result)}", "bold"), soft_wrap=True)
-    console.print(_leaderboard(result, limit, console.width))
-    if isinstance(result, AdaptiveResult):
-        console.print(Padding(_brackets(result, console.width), (1, 0)))
+    sheet = _sheet(result, limit, console.width)
+    console.print(Text(sheet.title, "bold"), soft_wrap=True)
+    console.print(_leaderboard(sheet, console.width))
+    if sheet.middle is not None:
+        console.print(Padding(sheet.middle, (1, 0)))
     # Text, not markup: a bracket in a parameter's value is only a bracket.
-    lines = [Text.assemble((f"{label:<9}", "bold"), text) for label, text in _facts(result)]
+    lines = [Text.assemble((f"{label:<9}", "bold"), text) for label, text in sheet.lines]
     console.print(Text("\n").join(lines), soft_wrap=True)
+
+
+@singledispatch
+def _sheet(result: Found, limit: int, width: int) -> _Sheet:
+    """What is printed of a search on a console so wide."""
+    raise TypeError(f"show_result: a search leaves no {type(result).__name__}.")
+
+
+@_sheet.register
+def _(result: SearchResult, limit: int, width: int) -> _Sheet:
+    rows = leaderboard_rows(result, limit)
+    fixed = {column_name(result, name) for name in parameter_columns(result)}
+    return _Sheet(
+        title=f"{one_line(result.name)}: {_size(result)}",
+        rows=rows,
+        measured=[name for name in (rows[0] if rows else ()) if name not in fixed],
+        params=[column_name(result, name) for name in varied_parameters(result)],
+        middle=_brackets(result, width) if isinstance(result, AdaptiveResult) else None,
+        lines=_facts(result),
+    )
+
+
+@_sheet.register
+def _(result: TuneResult, limit: int, width: int) -> _Sheet:
+    facts = tune_facts(result)
+    return _Sheet(
+        title=f"{one_line(result.name)}: {words.size_text(facts)}",
+        rows=tune_rows.tune_rows(facts, limit),
+        measured=[*tune_rows.leading_columns(facts), *tune_rows.further_columns(facts)],
+        params=[tune_rows.column_name(facts, name) for name in facts.varied],
+        middle=_rungs(rung_facts(facts)) if len(facts.levels) > 1 else None,
+        lines=_tune_lines(facts),
+    )
 
 
 def _size(result: SearchResult) -> str:
@@ -68,15 +133,51 @@ def _facts(result: SearchResult) -> list[tuple[str, str]]:
     facts = [("best", _best(result)), *_reuse(result), ("cost", f"{spent}, {spared}")]
     if failed := max(cost.failed, len(result.failures)):
         facts.append(("failed", counted(failed, "score")))
-    for group in failure_groups(result)[:3]:
-        cause, params = one_line(group.first.cause, 100), one_line(group.first.params, 80)
-        facts.append(("", f"{len(group.failures):,} × {cause} [{params}]"))
+    return [*facts, *_causes(failure_groups(result)), *_last(result)]
+
+
+def _tune_lines(facts: TuneFacts) -> list[tuple[str, str]]:
+    """Label and text of each line below the leaderboard."""
+    result, cost = facts.result, facts.result.cost
+    best = "no trial has a value"
+    if facts.best is not None:
+        trial, params = facts.trials[facts.best], params_text(facts.best_params)
+        at = f" at {trial.levels[-1]:,}" if facts.staged else ""
+        best = f"{facts.metric} {score_text(trial.value)} with {params} (trial {trial.index}{at})"
+    note = words.order_note(facts)
+    unit = f"{facts.unit}s" if facts.staged else "trained"
+    spent = f"{seconds_text(cost.wall_seconds)} wall, {seconds_text(cost.seconds_trained)} in objectives"
+    groups = words.trial_failures(facts)
+    failed = sum(len(group.failures) for group in groups)
+    return [
+        ("best", best),
+        *([("", note)] if note else []),
+        *([("stopped", f"by {result.stopped_by}")] if result.stopped_by else []),
+        (unit, f"{words.work_text(facts)} ({counted(cost.task_runs, 'task run')})"),
+        ("cost", f"{spent}, {seconds_text(cost.seconds_suggesting)} suggesting"),
+        *([("failed", counted(failed, "trial"))] if failed else []),
+        *_causes(groups),
+        *_last(result),
+    ]
+
+
+def _causes(groups: Sequence[FailureGroup]) -> list[tuple[str, str]]:
+    """A line for each of the most frequent causes of failures."""
+    return [
+        ("", f"{len(g.failures):,} × {one_line(g.first.cause, 100)} [{one_line(g.first.params, 80)}]")
+        for g in groups[:3]
+    ]
+
+
+def _last(result: Found) -> list[tuple[str, str]]:
+    """What has no identity, and where the report is."""
+    lines = []
     if result.uncacheable:
         where, why = result.uncacheable[0]
         more = f" and {len(result.uncacheable) - 1:,} more" if len(result.uncacheable) > 1 else ""
-        facts.append(("uncached", f"{one_line(where)}: {one_line(why, 100)}{more}"))
+        lines.append(("uncached", f"{one_line(where)}: {one_line(why, 100)}{more}"))
     places = [place for place in (result.report_path, result.flow_run_url) if place]
-    return facts + ([("report", "  ".join(places))] if places else [])
+    return lines + ([("report", "  ".join(places))] if places else [])
 
 
 def _reuse(result: SearchResult) -> list[tuple[str, str]]:
@@ -127,19 +228,28 @@ def _brackets(result: AdaptiveResult, width: int) -> Table:
     return table
 
 
+def _rungs(rungs: Sequence[RungFacts]) -> Table:
+    """A line for each rung that trials have come to."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("resource", "trials", "median", "best"):
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    for rung in rungs:
+        if rung.size:
+            table.add_row(f"{rung.level:,}", f"{rung.size:,}", score_text(rung.median), score_text(rung.best))
+    return table
+
+
 def _share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,}"
 
 
-def _leaderboard(result: SearchResult, limit: int, width: int) -> Table:
+def _leaderboard(sheet: _Sheet, width: int) -> Table:
     """The leaderboard as a table; parameters share one column where a column each does not fit."""
-    rows = leaderboard_rows(result, limit)
     table = Table(box=None, pad_edge=False)
-    params = [column_name(result, name) for name in varied_parameters(result)]
-    fixed = {column_name(result, name) for name in parameter_columns(result)}
-    measured = [name for name in (rows[0] if rows else ()) if name not in fixed]
-    texts = [{name: _short(row[name]) for name in (*measured, *params)} for row in rows]
-    natural = sum(2 + max(len(name), *(len(row[name]) for row in texts)) for name in (*measured, *params))
+    measured, params = sheet.measured, sheet.params
+    texts = [{name: _short(row[name]) for name in (*measured, *params)} for row in sheet.rows]
+    shown = (*measured, *params)
+    natural = sum(2 + max([len(name), *(len(row[name]) for row in texts)]) for name in shown)
     for name in measured:
         table.add_column(Text(name), justify="right", no_wrap=True)
     if params and natural > width:

@@ -23,7 +23,8 @@ from prefect_tune.flows.dispatch import Tally
 from prefect_tune.flows.display import TerminalDisplay
 from prefect_tune.flows.drive import Driver
 from prefect_tune.plan import CompiledSearch, SearchPlan, summarise
-from prefect_tune.report.markdown import report_markdown
+from prefect_tune.report.pages import Found
+from prefect_tune.report.pages import page as page_of
 from prefect_tune.report.progress import Progress
 from prefect_tune.results import Cost, ModelRef, SearchResult
 from prefect_tune.search import SearchSpec
@@ -42,6 +43,7 @@ from prefect_tune.tasks.runner import TuneTaskRunner
 from prefect_tune.text import short
 
 Result = TypeVar("Result", bound=SearchResult)
+Told = TypeVar("Told", bound=Found)
 
 PUBLISH_EVERY = 5.0
 """Seconds between two renewals of the leaderboard and the report while a search runs."""
@@ -252,12 +254,12 @@ def with_cost(result: Result, search: Search, plan: SearchPlan, tally: Tally) ->
     return dataclasses.replace(result, cost=cost, flow_run_url=url)
 
 
-def write_report(result: Result, page: str, store: Any) -> Result:
+def write_report(result: Told, page: str, store: Any) -> Told:
     """The result with the place of its report, a Markdown file beside the store's records."""
     path = Path(store.root) / "reports" / f"{artifact_key(result.name, 'report')}.md"
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.write_text(page or report_markdown(result), encoding="utf-8")
+        path.write_text(page or page_of(result), encoding="utf-8")
     except OSError:
         return result
     except Exception:  # a search whose report cannot be drawn has its result all the same

@@ -44,7 +44,7 @@ def png(figure: Any) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    _take_literally(figure)
+    take_literally(figure)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # not `savefig`, which obeys the user's savefig.* settings
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]
@@ -105,7 +105,7 @@ def drawable(text: str, width: int = 60) -> str:
     return "".join(c if font.get_char_index(ord(c)) else "?" for c in text)
 
 
-def _take_literally(figure: Any) -> None:
+def take_literally(figure: Any) -> None:
     """Every text in the figure is drawn as written: a dollar sign starts no formula, and TeX is not asked."""
     from matplotlib.text import Text
 

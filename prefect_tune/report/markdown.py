@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-import platform
-import re
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any
 
 from prefect_tune.report import adaptive_page
@@ -19,6 +16,7 @@ from prefect_tune.report.curves import curves_figure
 from prefect_tune.report.figures import cost_figure, data_uri, score_figure
 from prefect_tune.report.markup import code, fenced, table
 from prefect_tune.report.parameters import important_parameters, varied_parameters
+from prefect_tune.report.sections import MAX_BYTES, origin, uncacheable
 from prefect_tune.report.tables import column_name, leaderboard_rows, measured_columns
 from prefect_tune.report.text import (
     FailureGroup,
@@ -33,9 +31,7 @@ from prefect_tune.results import AdaptiveResult, SearchResult
 
 __all__ = ["MAX_BYTES", "code", "fenced", "report_markdown", "table"]
 
-MAX_BYTES = 400_000
-_ROWS, _COLUMNS, _GROUPS, _LISTED = 10, 8, 10, 20
-_PACKAGES = ("prefect-tune", "prefect", "dask", "scikit-learn", "numpy", "pandas")
+_ROWS, _COLUMNS, _GROUPS = 10, 8, 10
 
 _log = logging.getLogger(__name__)
 
@@ -60,8 +56,8 @@ def report_markdown(result: SearchResult, *, figures: bool = True) -> str:
         _reuse(result, "cost" in images),
         _cost(result),
         _failures(result),
-        _uncacheable(result),
-        _origin(result),
+        uncacheable(result.uncacheable, "steps that hold them run"),
+        origin(result.flow_run_url),
     ]
     text = "\n\n".join(section for section in sections if section) + "\n"
     links = "".join(f"\n[{name}]: {uri}\n" for name, uri in images.items())
@@ -200,32 +196,3 @@ def _failure(group: FailureGroup) -> str:
             fenced(first.tail or first.cause),
         ]
     )
-
-
-def _uncacheable(result: SearchResult) -> str:
-    found = result.uncacheable
-    if not found:
-        return ""
-    rows = [(code(where, cell=True), code(why, cell=True)) for where, why in found[:_LISTED]]
-    parts = [
-        "## Not cacheable",
-        "These have no stable identity, so steps that hold them run anew in each search.",
-    ]
-    parts.append(table(("where", "why"), rows, "ll"))
-    if len(found) > len(rows):
-        parts.append(f"and {len(found) - len(rows):,} more.")
-    return "\n\n".join(parts)
-
-
-def _origin(result: SearchResult) -> str:
-    versions = [f"Python {platform.python_version()}"]
-    for package in _PACKAGES:
-        try:
-            versions.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            continue
-    parts = ["## How it was made", ", ".join(versions) + "."]
-    if result.flow_run_url:
-        plain = re.fullmatch(r"https?://[\w.:/?=&%#@+-]+", result.flow_run_url)
-        parts.append(f"Flow run: {f'<{plain[0]}>' if plain else code(result.flow_run_url)}")
-    return "\n\n".join(parts)

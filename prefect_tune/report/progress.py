@@ -22,6 +22,7 @@ class Progress:
         best_params: its parameters, as short text.
         unit: what is counted.
         message: what the search is doing or waiting for.
+        leaders: lines on the best so far, for displays that are renewed in place.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Progress:
     best_params: str = ""
     unit: str = "step"
     message: str = ""
+    leaders: tuple[str, ...] = ()
 
     @property
     def fraction(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,12 +135,17 @@ class FailureGroup:
 
 
 def failure_groups(result: SearchResult) -> list[FailureGroup]:
-    """The failures by cause, most frequent first; ties in table order.
+    """The failures of a search by cause (see `grouped`)."""
+    return grouped(result.failures)
+
+
+def grouped(failures: Iterable[Failure]) -> list[FailureGroup]:
+    """Failures by cause, most frequent first; ties in their order.
 
     Causes that differ only in numbers are one: `C must be > 0, got -1` and `... got -2`.
     """
     groups: dict[str, list[Failure]] = {}
-    for failure in result.failures:
+    for failure in failures:
         groups.setdefault(_NUMBER.sub("#", failure.cause), []).append(failure)
     ordered = sorted(groups.values(), key=len, reverse=True)
     return [FailureGroup(failures=tuple(group)) for group in ordered]

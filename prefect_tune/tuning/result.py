@@ -101,7 +101,7 @@ class TuneResult:
         loader: reads a checkpoint in place of the store; it does not travel with a pickle.
     """
 
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial, ...] = field(repr=False)
     metric: str | None = None
     mode: str = "min"
     max_resource: int | None = None
