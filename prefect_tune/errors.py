@@ -97,7 +97,26 @@ class Uncacheable(TuneError):
 
 
 class CandidateFailed(TuneError):
-    """A candidate failed and `error_score` asks to stop; the cause is chained."""
+    """A candidate took its workers down and `error_score` asks to stop; the cause is chained.
+
+    A candidate that raises stops a search with what it raised.
+
+    Args:
+        candidate: its row in the table.
+        params: its parameters, as short text.
+        split: number of the split.
+        reason: what happened.
+    """
+
+    def __init__(self, candidate: int, params: str, split: int, reason: str) -> None:
+        self.candidate, self.params, self.split, self.reason = candidate, params, split, reason
+        super().__init__(
+            f"candidate {candidate} ({params or 'no parameters'}), split {split}: {reason}. Give the workers "
+            "more memory or leave it out; with a number as error_score the search goes on without it."
+        )
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.candidate, self.params, self.split, self.reason)
 
 
 class InfrastructureError(TuneError, RuntimeError):
@@ -106,6 +125,26 @@ class InfrastructureError(TuneError, RuntimeError):
 
 class ClusterUnreachable(InfrastructureError):
     """No Dask scheduler answers at the address."""
+
+
+class ApiUnreachable(InfrastructureError):
+    """The Prefect API went away while a search ran.
+
+    Args:
+        url: of the API.
+        store: the folder that has what was trained.
+    """
+
+    def __init__(self, url: str, store: object) -> None:
+        self.url, self.store = url, store
+        super().__init__(
+            f"the Prefect API at {url} no longer answers, so the search cannot report that it ended. Every "
+            f"round that was trained is in the store at {store}: start the API and run the same search "
+            "again; it trains only what is missing."
+        )
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.url, self.store)
 
 
 class StoreUnavailable(InfrastructureError):

@@ -29,6 +29,7 @@ class TrainUnit:
         starts: numbers of calls whose checkpoints the store may have, greatest first.
         scored: whether it is scored there.
         spent: calls made for it since its last level by task runs that had to stop, and their seconds.
+        stops: levels on the way at which a checkpoint is left too, ascending: others start from there.
     """
 
     row: int
@@ -37,6 +38,7 @@ class TrainUnit:
     starts: tuple[int, ...] = ()
     scored: bool = True
     spent: tuple[int, float] = (0, 0.0)
+    stops: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

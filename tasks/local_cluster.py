@@ -191,6 +191,13 @@ class TuneCluster(SpecCluster):
         for worker in self.workers.values():
             worker.was_up = True
 
+    def _update_worker_status(self, op: str, msg: Any) -> None:
+        """Lost workers are started again by their keepers, however long that takes.
+
+        Dask's own cluster would close and forget one that is not back within 15 s, under its keeper's hands.
+        """
+        super(SpecCluster, self)._update_worker_status(op, msg)
+
     def close(self, timeout: float | None = None) -> Any:
         """Ends the workers, the scheduler, and the scratch folder."""
         try:

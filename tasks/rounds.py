@@ -109,24 +109,28 @@ class RoundRunner:
         """The state at the last level of the unit's path, or as far as time allowed; left in the store."""
         key, found = chain.key(unit.path), self._furthest(chain, unit)
         while found.key != key:
+            ahead = [level for level in unit.stops if chain.calls(level) > found.level]
+            path = (*unit.path[:-1], ahead[0]) if ahead else unit.path
             try:
-                found = self._further(chain, unit, found, deadline)
+                found = self._further(chain, path, found, deadline)
             except Overwrites:  # the state has seen a call that broke off
                 found = self._furthest(chain, unit)
+                continue
+            if found.key == chain.key(path) and time.perf_counter() < deadline:
                 continue
             if found.size:
                 break
             deadline = float("inf")  # nothing was stored that another task run could go on from
         return found
 
-    def _further(self, chain: Chain, unit: TrainUnit, found: Trained, deadline: float) -> Trained:
+    def _further(self, chain: Chain, path: tuple[int, ...], found: Trained, deadline: float) -> Trained:
         """`found` trained on, and left in the store."""
-        key = chain.key(unit.path)
+        key = chain.key(path)
         if found.state is None:
             found.state = new_estimator(chain.choice, self.spec.seed, chain.start)
         train = trained_by_calls if self.spec.resource.by_calls else grown
         start = time.perf_counter()
-        state, level = train(self.evaluator, chain, found, unit.path, deadline)
+        state, level = train(self.evaluator, chain, found, path, deadline)
         seconds = found.seconds + time.perf_counter() - start
         if self.spec.resource.by_calls:
             key = chain.link(level)

@@ -10,9 +10,11 @@ import asyncio
 from typing import Any
 
 import distributed
+import httpx
 from prefect import Flow
 
-from prefect_tune.errors import DataError
+from prefect_tune.chunks.features import Described, features_of
+from prefect_tune.errors import ApiUnreachable, DataError
 from prefect_tune.flows.adaptive.parameters import (
     COMMON,
     DECAY,
@@ -33,6 +35,7 @@ from prefect_tune.flows.adaptive.ready import (
     revived,
 )
 from prefect_tune.flows.adaptive.run import run_adaptive
+from prefect_tune.flows.adaptive.validation import open_validation
 from prefect_tune.flows.places import Places, open_store
 from prefect_tune.flows.search import (
     HANDED_OVER,
@@ -67,6 +70,8 @@ class AdaptiveFlow(SearchFlow):
             try:
                 with api_settings(places.api_url):
                     return await Flow.__call__(self, **parameters)
+            except httpx.TransportError as error:  # the engine could not report what the body raised
+                raise ApiUnreachable(places.api_url, search.store.root) from error
             finally:
                 HANDED_OVER.reset(token)
         finally:
@@ -79,6 +84,8 @@ class AdaptiveFlow(SearchFlow):
         # What is wrong with the question is said before any block is computed.
         drawn_races(self.kind, revived(asked, store))
         X, y = _collections(asked)
+        if asked.get("validation") is not None:
+            asked = {**asked, "validation": open_validation(asked, {}, _described(X, y), store)}
         if asked.get("cluster") is None and asked.get("n_workers") is None:
             asked = {**asked, "cluster": _active_cluster()}
         places = open_places_for(asked)
@@ -111,6 +118,12 @@ def _collections(asked: dict[str, Any]) -> tuple[Any, Any]:
     if isinstance(y, str) and hasattr(X, "columns"):
         return column_apart(X, y)
     return X, y
+
+
+def _described(X: Any, y: Any) -> Described:
+    """What the graphs know of the features and the target; Delayed objects say nothing."""
+    X, y = ([] if isinstance(value, (list, tuple)) else value for value in (X, y))
+    return features_of(X), None if y is None else features_of(y)
 
 
 def _active_cluster() -> str | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from prefect_tune.chains import Chain
-from prefect_tune.errors import InfrastructureError
+from prefect_tune.errors import CandidateFailed, InfrastructureError
 from prefect_tune.flows.dispatch import Dispatch, Tally
 from prefect_tune.history import RaceHistory
+from prefect_tune.races import Race
+from prefect_tune.report.text import params_text
 from prefect_tune.rounds import Pace, TrainUnit
 from prefect_tune.store import Record
 from prefect_tune.table import LeafFailure
@@ -43,11 +45,13 @@ class Board:
         found, run: scores of rounds from the store, and of this run.
         known: training calls that need not be made.
         reused: seconds of training that the store saved.
+        refit_calls: training calls of this run for the best model.
         reached: (row, split) -> units it has had.
         best: (score, row) of the best so far.
         histories: of the brackets that have begun.
         scores: of this search, found or new, by key.
         busy: name of a training that some bracket is at -> done when it no longer is.
+        rungs: name of a training that several brackets have -> levels of the rungs of all of them.
         thread: the one thread in which keys are made and looked up.
     """
 
@@ -65,14 +69,21 @@ class Board:
     run: int = 0
     known: int = 0
     reused: float = 0.0
+    refit_calls: int = 0
     reached: dict[tuple[int, int], int] = field(default_factory=dict)
     best: tuple[float, int] | None = None
     histories: list[RaceHistory] = field(default_factory=list)
     scores: dict[str, Record] = field(default_factory=dict)
     busy: dict[Any, asyncio.Future[None]] = field(default_factory=dict)
+    rungs: dict[Any, tuple[int, ...]] = field(default_factory=dict)
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "prefect-tune-keys"))
     _chains: Any = None
     _known: dict[tuple[int, int], Chain] = field(default_factory=dict)
+
+    def calls_of(self, ran: Mapping[str, int]) -> int:
+        """How many of the steps that ran, by family, are training calls."""
+        ending = ".partial_fit" if self.spec.resource.by_calls else ".fit"
+        return sum(count for family, count in ran.items() if family.endswith(ending))
 
     def chain(self, row: int, split: int) -> Chain:
         """The chain of a candidate on a split; only for use in `thread`."""
@@ -81,6 +92,22 @@ class Board:
         if (row, split) not in self._known:
             self._known[row, split] = self._chains.chain(self.spec.candidates[row], split)
         return self._known[row, split]
+
+    def foresee(self, races: Sequence[Race]) -> None:
+        """Notes which brackets will meet at which training; only for use in `thread`.
+
+        A bracket whose first rung is far leaves checkpoints at the rungs of the others, for they need them.
+        """
+        if len(races) < 2 or not self.spec.resource.by_calls:
+            return
+        found: dict[Any, list[set[int]]] = {}
+        for race in races:
+            levels = set(race.schedule.plan(len(race.rows)).decisions)
+            names = {self.chain(row, split).name for row in race.rows for split in range(self.spec.n_splits)}
+            for name in names:
+                found.setdefault(name, []).append(levels)
+        shared = {name: sets for name, sets in found.items() if len(sets) > 1}
+        self.rungs = {name: tuple(sorted(set().union(*sets))) for name, sets in shared.items()}
 
     async def off_loop(self, function: Callable[..., Any], *args: Any) -> Any:
         """What `function` returns, from the thread of the keys."""
@@ -127,11 +154,18 @@ class BoardDispatch(Dispatch):
         """A unit whose workers die is a failed candidate.
 
         Raises:
-            InfrastructureError: with `error_score="raise"`, or for what is no candidate's.
+            CandidateFailed: with `error_score="raise"`.
+            InfrastructureError: for what is no candidate's.
         """
-        text = f"{type(cause).__name__}: the workers that ran it were lost"
-        if not isinstance(leaf, TrainUnit) or self.board.spec.error_score == "raise":
-            raise InfrastructureError(f"candidate {leaf.row}, split {leaf.split}: {text}.") from cause
+        text, spec = f"{type(cause).__name__}: the workers that ran it were lost", self.board.spec
+        if not isinstance(leaf, TrainUnit):
+            raise InfrastructureError(
+                f"candidate {leaf.row}, split {leaf.split}: {text}. What ended is in the store: run the same "
+                "search again to go on; more memory per worker often helps."
+            ) from cause
+        if spec.error_score == "raise":
+            params = params_text(dict(spec.drawn[leaf.row]))
+            raise CandidateFailed(leaf.row, params, leaf.split, text) from cause
         self.board.failures[leaf.row, leaf.split] = LeafFailure(text, repr(cause))
 
     async def tell(self) -> None:

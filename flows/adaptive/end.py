@@ -90,8 +90,11 @@ class ModelDispatch(BoardDispatch):
     """Leaves the best candidate's whole estimator in the store."""
 
     async def keep(self, unit: ModelUnit) -> str:
-        """The key of the model."""
+        """The key of the model; the calls that it took are on the board."""
         outcomes = await self.run([RoundBatch(index=0, leaves=(unit,), label="best model")])
+        for outcome in outcomes:
+            ran = {family: count for family, (count, _) in outcome.ran.items()}
+            self.board.refit_calls += self.board.calls_of(ran)
         return outcomes[0].model
 
 
@@ -122,6 +125,7 @@ async def keep_best(
         if spec.resource.by_calls:
             starts = tuple(sorted({chain.calls(level) for level in path}, reverse=True))
         key = await ModelDispatch(inner, file, runner).keep(ModelUnit(row, 0, path, starts))
+        board.refit_calls = inner.refit_calls
     finally:
         inner.thread.shutdown(wait=False)
         if run_id:
@@ -140,9 +144,7 @@ def with_cost(result: AdaptiveResult, search: AdaptiveSearch, board: Board) -> A
     """The result with what it has cost so far and its page in the UI."""
     context = FlowRunContext.get()
     url = url_for(context.flow_run) or "" if context is not None and context.flow_run is not None else ""
-    calls = sum(
-        count for family, count in board.tally.ran.items() if family.endswith((".partial_fit", ".fit"))
-    )
+    calls = board.calls_of(board.tally.ran)
     known = board.known if search.spec.resource.by_calls else board.found
     cost = Cost(
         uses=known + calls,
@@ -157,6 +159,7 @@ def with_cost(result: AdaptiveResult, search: AdaptiveSearch, board: Board) -> A
         bytes_written=board.tally.bytes_written,
         unit="training call" if search.spec.resource.by_calls else "fit",
         calls=calls,
+        refit_calls=board.refit_calls,
     )
     return dataclasses.replace(result, cost=cost, flow_run_url=url)
 

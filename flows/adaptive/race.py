@@ -125,9 +125,21 @@ class RaceRunner(BoardDispatch):
             unit, calls = wanted[key]
             starts[unit].append(calls)
         return [
-            TrainUnit(unit.row, unit.split, unit.path, tuple(sorted(starts[unit], reverse=True)))
+            TrainUnit(
+                unit.row,
+                unit.split,
+                unit.path,
+                tuple(sorted(starts[unit], reverse=True)),
+                stops=self._stops(unit),
+            )
             for unit in units
         ]
+
+    def _stops(self, unit: TrainUnit) -> tuple[int, ...]:
+        """Rungs of other brackets on the way of a unit that they train, too."""
+        before = unit.path[-2] if len(unit.path) > 1 else 0
+        rungs = self.board.rungs.get(self._names[unit.row, unit.split], ())
+        return tuple(level for level in rungs if before < level < unit.path[-1])
 
     def _batches(self, units: Sequence[TrainUnit]) -> list[RoundBatch]:
         batches = self._planned(units, self._index)

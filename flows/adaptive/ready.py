@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from prefect_tune.chunks import ChunkedData, Split, explicit_split, open_chunks, plan_split
+from prefect_tune.chunks.features import described
 from prefect_tune.data import DataRef
 from prefect_tune.errors import DataError, UserError
 from prefect_tune.flows.adaptive.search import AdaptiveSearch, Keep
+from prefect_tune.flows.adaptive.validation import open_validation, validation_form
 from prefect_tune.flows.places import open_store
 from prefect_tune.races import Drawn, draw_races, random_state_of
 from prefect_tune.request import column_apart, portable, reference, revive
@@ -143,7 +145,8 @@ def _split(asked: Mapping[str, Any], data: ChunkedData, arguments: Mapping[str, 
     state = random_state_of(asked, asked.get("seed", 0))
     validation = asked.get("validation")
     if validation is not None:
-        validation = _validation(validation, store, {n: arguments[n] for n in _per_row(asked, arguments)})
+        per_row = {name: arguments[name] for name in _per_row(asked, arguments)}
+        validation = open_validation(asked, per_row, described(data, store), store)
     if not _by_rows(asked, arguments):
         return plan_split(
             data,
@@ -182,22 +185,6 @@ def _splits_by_rows(
         return list(splitter.split(rows.X, rows.y, groups))
     except ValueError as error:
         raise DataError(f"cv: {type(splitter).__name__} cannot split the data: {error}") from error
-
-
-def _validation(form: Any, store: Any, per_row: Mapping[str, Any]) -> ChunkedData:
-    """The rows that are scored; columns of per-row arguments are none of their features."""
-    if isinstance(form, ChunkedData):
-        return form
-    if isinstance(form, Mapping) and "chunks" in form:
-        return ChunkedData.from_json(form)
-    form = revive(form, store, "validation")
-    if not isinstance(form, (tuple, list)) or len(form) != 2:
-        raise DataError(
-            "validation: must be a pair (X, y), or (path of Parquet files, target column), got "
-            f"{type(form).__name__}."
-        )
-    columns = {name: column for name, column in per_row.items() if isinstance(column, str)}
-    return open_chunks(form[0], form[1], store=store, params=columns)
 
 
 def _check_chunks(data: ChunkedData) -> None:
@@ -286,7 +273,7 @@ def adaptive_parameters(asked: Mapping[str, Any], search: AdaptiveSearch) -> dic
         "X": _data_form(asked["X"], search.spec.data, store),
         "y": asked.get("y") if isinstance(asked.get("y"), str) else None,
         "fit_params": {n: _argument(v, store) for n, v in (asked.get("fit_params") or {}).items()},
-        "validation": _pair_form(asked.get("validation"), search.spec.split, store),
+        "validation": validation_form(search.spec.split.validation, store),
         "store": str(store.root),
         "cluster": getattr(asked.get("cluster"), "scheduler_address", asked.get("cluster")),
     }
@@ -308,10 +295,3 @@ def _argument(value: Any, store: Any) -> Any:
     if isinstance(value, (np.ndarray, DataRef)) or hasattr(value, "iloc"):
         return reference(value, store)
     return portable(value, store)
-
-
-def _pair_form(validation: Any, split: Split, store: Any) -> Any:
-    if validation is None or split.validation is None:
-        return None
-    form = portable(split.validation.to_json(), store)
-    return form if "chunks" in form else reference(split.validation, store, split.validation.kind)

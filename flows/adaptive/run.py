@@ -17,6 +17,7 @@ from prefect_tune.flows.adaptive.search import AdaptiveSearch
 from prefect_tune.flows.adaptive.watch import Watcher
 from prefect_tune.flows.artifacts import SearchArtifacts
 from prefect_tune.flows.display import TerminalDisplay
+from prefect_tune.flows.outage import Outage
 from prefect_tune.flows.run import note_known, write_report
 from prefect_tune.history import RaceHistory
 from prefect_tune.results import AdaptiveResult
@@ -26,7 +27,17 @@ from prefect_tune.tasks.runner import TuneTaskRunner
 
 
 async def run_adaptive(search: AdaptiveSearch, lease: ClusterLease) -> AdaptiveResult:
-    """The result of `search`, run on the leased cluster inside the current flow run."""
+    """The result of `search`, run on the leased cluster inside the current flow run.
+
+    Raises:
+        ApiUnreachable: the API went away and did not come back; all rounds so far are in the store.
+    """
+    outage = Outage(search.store.root)
+    async with outage.watched():
+        return await _run(search, lease, outage)
+
+
+async def _run(search: AdaptiveSearch, lease: ClusterLease, outage: Outage) -> AdaptiveResult:
     spec, store, run_id = search.spec, search.store, uuid.uuid4().hex
     display, artifacts = TerminalDisplay(search.verbose), SearchArtifacts()
     artifacts.prepare()
@@ -40,7 +51,8 @@ async def run_adaptive(search: AdaptiveSearch, lease: ClusterLease) -> AdaptiveR
         with TuneTaskRunner(address=lease.address, client_kwargs=lease.client_kwargs) as runner:
             await watcher(board)
             await PrefixDispatch(board, file, runner).fit_all()
-            histories = await run_brackets(search, board, file, lease)
+            await board.off_loop(board.foresee, search.drawn.races)
+            histories = await run_brackets(search, board, file, lease, outage)
             if board.found:
                 await note_known(board.found, board.found + board.run, "rounds")
             result = tabulate(search, board, histories)
@@ -80,10 +92,11 @@ async def run_bracket(label: str, candidates: int, first: int, last: int) -> Any
         first: Units of the resource before candidates are compared for the first time.
         last: Units that the best ones get.
     """
-    race, board, file, lease, gate = IN_FLOW.get()
+    race, board, file, lease, gate, outage = IN_FLOW.get()
     gate.begun.set()
-    with TuneTaskRunner(address=lease.address, client_kwargs=lease.client_kwargs) as runner:
-        history = await RaceRunner(board, race, file, runner).race()
+    async with outage.watched():
+        with TuneTaskRunner(address=lease.address, client_kwargs=lease.client_kwargs) as runner:
+            history = await RaceRunner(board, race, file, runner).race()
     await gate.to_end()
     return history
 
@@ -111,7 +124,7 @@ class Gate:
 
 
 async def run_brackets(
-    search: AdaptiveSearch, board: Board, file: SearchFile, lease: ClusterLease
+    search: AdaptiveSearch, board: Board, file: SearchFile, lease: ClusterLease, outage: Outage
 ) -> list[RaceHistory]:
     """The histories of all brackets, which run side by side, each as a flow run of its own.
 
@@ -124,7 +137,7 @@ async def run_brackets(
             gate = Gate(turn)
             decisions = race.schedule.plan(len(race.rows)).decisions
             async with turn:
-                token = IN_FLOW.set((race, board, file, lease, gate))
+                token = IN_FLOW.set((race, board, file, lease, gate, outage))
                 bracket = run_bracket(race.label, len(race.rows), decisions[0], decisions[-1])
                 running.append(asyncio.create_task(bracket))
                 IN_FLOW.reset(token)

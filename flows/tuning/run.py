@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect_tune.flows.artifacts import SearchArtifacts
 from prefect_tune.flows.display import TerminalDisplay
+from prefect_tune.flows.outage import Outage
 from prefect_tune.flows.run import note_known, write_report
 from prefect_tune.flows.tuning.diary import Diary
 from prefect_tune.flows.tuning.end import result_of
@@ -27,7 +28,16 @@ from prefect_tune.tuning.tuner import Tuner
 
 
 async def run_tune(search: TuneSearch, lease: ClusterLease) -> TuneResult:
-    """The result of `search`, run on the leased cluster inside the current flow run."""
+    """The result of `search`, run on the leased cluster inside the current flow run.
+
+    Raises:
+        ApiUnreachable: the API went away and did not come back; what was decided is in the journal.
+    """
+    async with Outage(search.store.root).watched():
+        return await _run(search, lease)
+
+
+async def _run(search: TuneSearch, lease: ClusterLease) -> TuneResult:
     settings, store, run_id = search.settings, search.store, uuid.uuid4().hex
     display, artifacts = TerminalDisplay(search.verbose), SearchArtifacts()
     artifacts.prepare()

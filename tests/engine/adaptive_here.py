@@ -63,6 +63,7 @@ async def _run(ready: Any, slots: int) -> AdaptiveResult:
     file, runner = publish(ready.spec, ready.store, uuid.uuid4().hex), Threads(slots)
     try:
         await PrefixDispatch(board, file, runner).fit_all()
+        await board.off_loop(board.foresee, ready.drawn.races)
         races = [RaceRunner(board, race, file, runner).race() for race in ready.drawn.races]
         histories = await asyncio.gather(*races)
         result = await keep_best(ready, tabulate(ready, board, histories), board, file, runner)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
 from adaptive_here import search
 from sklearn.linear_model import SGDClassifier
 
+from prefect_tune import hyperband_search
 from prefect_tune.errors import DataError
-from prefect_tune.flows.adaptive.ready import ready_adaptive
+from prefect_tune.flows.adaptive.ready import adaptive_parameters, ready_adaptive
+from prefect_tune.request import reference
 from prefect_tune.store import StepStore
 
 rng = np.random.default_rng(0)
@@ -106,6 +110,103 @@ def test_columns(folder: Path) -> None:
         "hyperband", SGD, ALPHAS, str(folder / "data"), "t", columns=["c", "a"], test_size=0.3, **options
     )
     assert list(result.load_best().feature_names_in_) == ["c", "a"]
+
+
+HELD = pd.DataFrame(X[90:], columns=list("abc"))
+
+
+@pytest.mark.parametrize(
+    ("validation", "words"),
+    [
+        ((HELD[["a", "b"]], y[90:]), ["no column 'c'", "a, b"]),
+        ((HELD.assign(d=1), y[90:]), ["column 'd'", "Leave it out"]),
+        ((HELD[["c", "b", "a"]], y[90:]), ["another order", "a, b, c"]),
+        ((X[90:, :2], y[90:]), ["2 columns", "3 columns"]),
+        ((X[90:, 0], y[90:]), ["single values", "3 columns"]),
+        ((HELD.assign(b="low"), y[90:]), ["column 'b' holds text", "numbers"]),
+        ((X[90:].astype(str), y[90:]), ["column 'a' holds text", "numbers"]),
+        ((HELD, y[90:].astype(str)), ["y holds text", "numbers"]),
+        ((HELD, None), ["no target"]),
+        ((HELD, y[91:]), ["y: has 29 entries", "30 rows"]),
+        (("nowhere", "t"), ["nowhere", "check the path"]),
+    ],
+)
+@pytest.mark.parametrize("files", [False, True])
+def test_validation_unlike_the_data(
+    validation: Any, words: list[str], files: bool, folder: Path, tmp_path: Path
+) -> None:
+    """Rows that no candidate could be scored on are refused before anything runs, wherever the data lie."""
+    question = {**asked(tmp_path / "s"), "parameters": ALPHAS, "validation": validation}
+    if files:
+        question |= {"X": str(folder / "data"), "y": "t", "columns": ["a", "b", "c"], "chunk_size": None}
+    else:
+        question |= {"X": pd.DataFrame(X, columns=list("abc"))}
+    with pytest.raises(DataError, match=r"^validation\b") as caught:
+        ready_adaptive("incremental", {**question, "n_initial_parameters": 3})
+    assert not [word for word in words if word not in str(caught.value)], str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "names", "words"),
+    [
+        (None, ["c", "w", "a", "b"], None),
+        (["c", "a"], ["b", "a", "c"], None),
+        (["c", "a"], ["b", "a"], ["no column 'c'", "b, a"]),
+        (None, ["a", "b", "c"], ["no column 'w'"]),
+        (None, ["a", "b", "c", "w", "more"], ["column 'more'"]),
+    ],
+)
+def test_validation_in_files(
+    columns: list[str] | None, names: list[str], words: list[str] | None, folder: Path
+) -> None:
+    """Columns of files are taken by their names, in the order of X, and only those of `columns`."""
+    frame = pd.DataFrame(X[90:], columns=list("abc")).assign(w=1.0, more=1.0)
+    frame[names].assign(t=y[90:]).to_parquet(folder / "held" / "0.parquet", index=False)
+    options = {"max_iter": 3, "random_state": 0, "store": folder / "s", "fit_params": CLASSES}
+    held, place = (str(folder / "held"), "t"), (str(folder / "data"), "t")
+    if words is None:
+        result = search("hyperband", SGD, ALPHAS, *place, columns=columns, validation=held, **options)
+        assert list(result.load_best().feature_names_in_) == (columns or ["a", "b", "c", "w"])
+        assert result.failures == ()
+        return
+    with pytest.raises(DataError, match=r"^validation: ") as caught:
+        search("hyperband", SGD, ALPHAS, *place, columns=columns, validation=held, **options)
+    assert not [word for word in words if word not in str(caught.value)], str(caught.value)
+
+
+def test_validation_unlike_a_dask_collection(tmp_path: Path, prefect_api: str, dask_threads: Any) -> None:
+    """What the graph says of the columns is enough: no block is computed."""
+    place = {"cluster": dask_threads.scheduler_address, "store": str(tmp_path / "s"), "verbose": 0}
+    computed = tmp_path / "computed"
+
+    def block(rows: np.ndarray) -> np.ndarray:
+        computed.touch()
+        return rows
+
+    blocks = da.from_array(X, chunks=(30, 3)).map_blocks(block, dtype=X.dtype, meta=X[:0])
+    target = da.from_array(y, chunks=30)
+    with pytest.raises(DataError, match="validation: has 2 columns, but X has 3"):
+        hyperband_search(
+            SGD, ALPHAS, blocks, target, max_iter=3, validation=(X[:, :2], y), fit_params=CLASSES, **place
+        )
+    assert not computed.exists()
+    options = {"max_iter": 3, "random_state": 0, "fit_params": CLASSES, **place}
+    found = hyperband_search(SGD, ALPHAS, blocks, target, validation=(X[90:], y[90:]), **options)
+    assert computed.exists()
+    assert found.failures == ()
+
+
+def test_validation_survives_a_flow_run(tmp_path: Path) -> None:
+    """The flow run's parameters say it again as JSON, in place or by reference, and it is checked again."""
+    question = {**asked(tmp_path), "parameters": {"alpha": [0.1]}, "validation": (X[90:], y[90:])}
+    first = ready_adaptive("incremental", question)
+    form = json.loads(json.dumps(adaptive_parameters(question, first)["validation"]))
+    held = first.spec.split.validation
+    for again in (form, reference(held, first.store)):
+        second = ready_adaptive("incremental", {**question, "validation": again})
+        assert second.spec.split.validation == held
+        with pytest.raises(DataError, match="validation: has 3 columns, but X has 2"):
+            ready_adaptive("incremental", {**question, "X": X[:, :2], "validation": again})
 
 
 def test_classes_in_any_form(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from adaptive_here import search
+from distributed import KilledWorker
 from learners import Draws, Learner, Shift
 from scipy.stats import loguniform
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -18,8 +20,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from prefect_tune import hyperband_search, successive_halving_search
-from prefect_tune.errors import DataError, ScoringError, UserError
+from prefect_tune.errors import CandidateFailed, DataError, InfrastructureError, ScoringError, UserError
+from prefect_tune.flows.adaptive.board import Board, BoardDispatch
 from prefect_tune.flows.adaptive.ready import ready_adaptive
+from prefect_tune.rounds import ModelUnit, TrainUnit
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(120, 3))
@@ -93,6 +97,28 @@ def test_raise_stops_with_the_users_error(wrong: str, options: dict[str, Any]) -
     kind = ArithmeticError if wrong == "raises" else (SystemExit, Exception)
     with pytest.raises(kind):
         search("incremental", Learner(at=2), space, X, y, max_iter=3, error_score="raise", **options)
+
+
+def test_a_candidate_that_takes_workers_down(options: dict[str, Any]) -> None:
+    """It is out, or with `error_score="raise"` the error names it; what is nobody's says how to go on."""
+    lost = KilledWorker("run_batch-1", None, 3)
+    question = {**options, "estimator": Learner(), "parameters": {"rate": [0.1, 0.5]}, "X": X, "y": y}
+
+    def dispatch(**more: Any) -> BoardDispatch:
+        ready = ready_adaptive("incremental", {**question, **more})
+        board = Board(ready.spec, ready.store, 2, 3, {}, 0.0, None)  # type: ignore[arg-type]
+        return BoardDispatch(board, None, None)  # type: ignore[arg-type]
+
+    unit, tolerant, strict = TrainUnit(1, 0, (3,)), dispatch(), dispatch(error_score="raise")
+    tolerant.condemn(unit, lost)
+    assert list(tolerant.board.failures) == [(1, 0)]
+    with pytest.raises(CandidateFailed, match=r"candidate 1 \(rate=0.5\), split 0: KilledWorker") as caught:
+        strict.condemn(unit, lost)
+    assert caught.value.__cause__ is lost
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.candidate, again.split) == (str(caught.value), 1, 0)
+    with pytest.raises(InfrastructureError, match="run the same search again"):
+        tolerant.condemn(ModelUnit(1, 0, (3,)), lost)
 
 
 @pytest.mark.parametrize("wrong", ["raises", "exits", "nan"])

@@ -13,6 +13,8 @@ from adaptive_here import search
 from learners import Learner, Shift
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from prefect_tune import rounds
+
 rng = np.random.default_rng(0)
 X = rng.normal(size=(120, 3))
 y = (X[:, 0] + 0.5 * rng.normal(size=120) > 0).astype(int)
@@ -144,14 +146,41 @@ def test_searches_share_training(
     assert sorted(line.rsplit(" ", 1)[0] for line in learners.taken(log)) == missing_calls(first, second)
 
 
-def test_brackets_with_unlike_rungs(log: Path, options: dict[str, Any]) -> None:
-    """Brackets that draw the same few candidates make every call needed, and far less than planned."""
-    result = search("hyperband", Learner(), FEW, X, y, max_iter=27, **options)
-    lines = [line.rsplit(" ", 1)[0] for line in learners.taken(log)]
-    assert set(lines) == {
-        f"{r:.6f} {call}" for r, level in reached(result).items() for call in range(1, level + 1)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"max_iter": 27},
+        {"max_iter": 27, "slots": 5},
+        {"max_iter": 20, "aggressiveness": 2.5, "slots": 3},
+        {"max_iter": 27, "brackets": [[12, 9], [12, 2], [12, 5], [12, 1]]},
+        {"max_iter": 9, "resource": "epochs", "chunk_size": 60},
+        {"max_iter": 9, "cv": 2},
+        {"max_iter": 27, "longest": 0.005},
+    ],
+    ids=str,
+)
+def test_brackets_with_unlike_rungs(
+    asked: dict[str, Any], log: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brackets that draw the same few candidates train each link once, though their rungs are unlike.
+
+    A link is a rate, the number of a call and the rows that it is given; the learner notes all three.
+    """
+    options, learner = {**options, **asked}, Learner()
+    if longest := options.pop("longest", None):  # task runs have time for a call or two
+        monkeypatch.setattr(rounds, "LONGEST", longest)
+        learner = Learner(pause=longest / 2)
+    result = search("hyperband", learner, FEW, X, y, **options)
+    per_unit = 2 if asked.get("resource") == "epochs" else 1
+    wanted = {
+        f"{r:.6f} {call}" for r, level in reached(result).items() for call in range(1, per_unit * level + 1)
     }
-    assert len(lines) == result.cost.calls < 0.8 * result.metadata["partial_fit_calls"]
+    lines = learners.taken(log)
+    if result.refit_seconds and "cv" in asked:
+        lines = lines[: len(lines) - result.cost.refit_calls]  # the best once more, on all rows
+    assert {line.rsplit(" ", 1)[0] for line in lines} == wanted
+    assert len(lines) == len(set(lines)) == result.cost.calls == len(wanted) * result.n_splits
+    assert len(lines) < 0.8 * per_unit * result.n_splits * result.metadata["partial_fit_calls"]
 
 
 def test_another_metric_needs_checkpoints_only(log: Path, options: dict[str, Any]) -> None:
@@ -190,6 +219,24 @@ def test_a_lost_checkpoint_costs_its_round(log: Path, options: dict[str, Any]) -
     assert learners.taken(log) == []
     search("incremental", Learner(), {"rate": [0.5]}, X, y, max_iter=6, **asked)
     assert len(learners.taken(log)) <= 6
+
+
+@pytest.mark.parametrize(("cv", "kept"), [(None, 4 * 5), (3, 3 * 4 * 5)])
+def test_calls_of_the_refit(cv: int | None, kept: int, log: Path, options: dict[str, Any]) -> None:
+    """The best candidate's training on all rows is counted, apart from the rounds; a repeat has none."""
+    asked = {"n_initial_parameters": "grid", "max_iter": 5, "refit": True, "cv": cv, **options}
+    space = {"rate": [0.1, 0.2, 0.3, 0.4]}
+    first, second = (search("incremental", Learner(), space, X, y, **asked) for _ in range(2))
+    assert (first.cost.calls, first.cost.refit_calls) == (kept, 5)
+    assert len(learners.taken(log)) == first.cost.calls + first.cost.refit_calls
+    assert (second.cost.calls, second.cost.refit_calls) == (0, 0)
+
+
+def test_calls_of_a_best_model_that_need_not_be_trained(log: Path, options: dict[str, Any]) -> None:
+    """Without a refit the best model is what was scored: no call."""
+    result = search("hyperband", Learner(), RATES, X, y, max_iter=9, **options)
+    assert result.cost.refit_calls == 0
+    assert len(learners.taken(log)) == result.cost.calls
 
 
 # -- data that grows ---------------------------------------------------------------------------------------

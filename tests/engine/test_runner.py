@@ -107,7 +107,9 @@ def test_many_task_runs_show_in_the_api(runner: TuneTaskRunner) -> None:
     assert {str(row.flow_run_id) for row in rows} == {flow_run_id}
 
 
-def test_context_is_hydrated_once_per_process(runner: TuneTaskRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_context_is_hydrated_once_per_process(
+    runner: TuneTaskRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many task runs a flow run has, each worker thread builds its context once."""
     hydrated: list[int] = []
     original = remote._Scope._hydrate
