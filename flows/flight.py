@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import dask
@@ -39,7 +39,6 @@ class Flight:
         *,
         resources: Mapping[str, float] | None = None,
         priority: int = 0,
-        workers: Sequence[str] = (),
     ) -> None:
         """Sends a task run.
 
@@ -48,14 +47,11 @@ class Flight:
             item: comes back with the future.
             resources: that its Dask worker must have free.
             priority: the higher goes first.
-            workers: addresses of workers that should take it, if they are there.
         """
         loop = asyncio.get_running_loop()
         annotations: dict[str, Any] = {"resources": dict(resources)} if resources else {}
         if priority:
             annotations["priority"] = priority
-        if workers:
-            annotations |= {"workers": list(workers), "allow_other_workers": True}
         with dask.annotate(**annotations):
             future = self.runner.submit(task, parameters)
         self.flying[number] = future

@@ -82,7 +82,7 @@ TABLE = {
         | DASK
         | HELPERS
         | {"cyclopts", "yaml"},
-        in_functions=LAZY | {"IPython"},
+        in_functions=LAZY | {"IPython", "mlflow"},
     ),
 }
 # prefect_tune/__init__.py and the drop-in classes, with what the wrappers do to blocks of rows.
@@ -102,6 +102,7 @@ INSTALLED_AS = {
     "prefect_dask": "prefect-dask",
     "PIL": "pillow",
     "IPython": "ipykernel",
+    "mlflow": "mlflow-skinny",
 }
 
 SOURCES = sorted(path for folder in FOLDERS.values() for path in (ROOT / folder).rglob("*.py"))

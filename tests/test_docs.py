@@ -19,7 +19,11 @@ import prefect_tune
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-TOGETHER = [ROOT / "docs" / "tutorial-2.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+TOGETHER = [
+    ROOT / "docs" / "tutorial-2.md",
+    ROOT / "docs" / "tutorial-3.md",
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+]
 ALONE = [ROOT / "README.md", *sorted({*(ROOT / "docs").glob("*.md")} - {*TOGETHER})]
 RUNNABLE = [*ALONE, *TOGETHER]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
@@ -108,7 +112,7 @@ def test_code_on_a_page_runs(page, tmp_path):
 
 
 def test_code_on_later_pages_runs(tmp_path):
-    """The code of the second tutorial and of the how-to pages runs; none uses names or files of another."""
+    """The code of later tutorials and of the how-to pages runs; none uses names or files of another."""
     run_pages(TOGETHER, tmp_path)
 
 

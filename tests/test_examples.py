@@ -51,6 +51,24 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
         second, longer = map(int, found.groups())
         assert second == 0
         assert 357 - 69 <= longer < 357
+    if script.stem == "03_tune":
+        found = re.search(
+            r"trained: (\d+) for 15 configurations, (\d+) for 30 .*: 810\); then (\d+) more, and (\d+) were",
+            done.stdout,
+        )
+        assert found is not None, done.stdout
+        first, more, longer, known = map(int, found.groups())
+        assert 15 <= first < more < 810
+        # Three configurations to 81 epochs, from what the search before had trained of them: at most 27 each.
+        assert longer + known == 3 * 81
+        assert 3 <= known <= 3 * 27
+    if script.stem == "04_torch":
+        if "Skipped: " in done.stdout:
+            pytest.skip(done.stdout.strip())
+        found = re.search(r"trained: (\d+) for 8 configurations, (\d+) for 16 .*: 144\)", done.stdout)
+        assert found is not None, done.stdout
+        first, more = map(int, found.groups())
+        assert 8 <= first < more < 144
     assert Path(done.stdout.split("report: ")[-1].strip()).is_file()
 
 

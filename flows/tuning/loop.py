@@ -70,7 +70,6 @@ class Loop:
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._flight = Flight(runner, self._messages)
         self._lost: Counter = Counter()
-        self._places: dict[int, str] = {}  # trial -> the worker that holds its generator
         self._asking: asyncio.Task[None] | None = None
         self._waiting = False  # the sampler wants to see results first
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prefect-tune-suggest")
@@ -123,7 +122,6 @@ class Loop:
 
     def _submit(self, job: TrialJob) -> None:
         ask = Ask(self.file, job, self.search.limits)
-        place = self._places.get(job.trial)
         self._flight.submit(
             job.number,
             job,
@@ -131,7 +129,6 @@ class Loop:
             {"label": label_of(job), "order": order(ask)},
             resources=self.search.resources,
             priority=-job.trial,
-            workers=[place] if place and job.since else (),
         )
 
     def _ask(self) -> None:
@@ -180,8 +177,6 @@ class Loop:
 
     async def _take(self, outcome: JobOutcome) -> None:
         self._waiting = False
-        if outcome.place:
-            self._places[outcome.trial] = outcome.place
         self.warnings.update(outcome.warnings)
         released = self.tuner.take(outcome, self.diary.elapsed())
         await self._write()

@@ -76,9 +76,9 @@ def ready_tune(kind: str, asked: dict[str, Any]) -> TuneSearch:
         evaluated=tuple(_evaluated(asked, space, mode)),
         metric=metric_of(objective, asked),
         mode=mode,
-        seed=asked.get("seed", 0),
+        seed=_whole("seed", asked.get("seed", 0)),
         noisy=bool(asked.get("noisy")),
-        max_failures=asked.get("max_failures", 0),
+        max_failures=_whole("max_failures", asked.get("max_failures", 0)),
         keep=Keep(
             num_to_keep=asked.get("num_to_keep", 1),
             keep_in_search=asked.get("keep_in_search"),
@@ -95,7 +95,7 @@ def ready_tune(kind: str, asked: dict[str, Any]) -> TuneSearch:
         store=store,
         scope=enc.digest("tune-scope/v1", identity).hex(),
         limits=_limits(asked),
-        resources=asked.get("trial_resources") or {},
+        resources=_resources(asked.get("trial_resources")),
         max_concurrent=_positive("max_concurrent", asked.get("max_concurrent")),
         resume=asked.get("resume", True),
         callbacks=callbacks_of(revive(asked.get("callbacks"), store, "callbacks")),
@@ -203,7 +203,7 @@ def revive_choice(given: Any, store: Any) -> Any:
 
 
 def _default_sampler(space: SearchSpace) -> str:
-    return "random" if space.grid_size is not None else "tpe"
+    return "grid" if space.grid_size is not None else "tpe"
 
 
 def _schedule(asked: dict[str, Any], objective: Objective, space: SearchSpace, store: Any) -> Any:
@@ -211,7 +211,7 @@ def _schedule(asked: dict[str, Any], objective: Objective, space: SearchSpace, s
     most = folds_of(objective, asked) or _positive("max_resource", asked.get("max_resource"))
     if most is None and objective.reports:
         try:
-            most = resource_of(space, asked.get("max_resource_attr"))
+            most = resource_of(space)
         except UserError:
             most = None
     if not objective.reports and most is None:
@@ -250,7 +250,7 @@ def _points(asked: dict[str, Any], space: SearchSpace) -> list[Any]:
     given = asked.get("points_to_evaluate")
     if given is None and space.grid_size is not None:
         given = []
-    return space.points(given, fill=asked.get("fill") or "mid", seed=asked.get("seed", 0))
+    return space.points(given, seed=asked.get("seed", 0))
 
 
 def _evaluated(asked: dict[str, Any], space: SearchSpace, mode: str) -> list[tuple[Any, float, int]]:
@@ -297,6 +297,21 @@ def _bytes(given: Any) -> int | None:
     except (ValueError, TypeError) as error:
         raise UserError(f"trial_memory: give bytes or a text such as '2 GiB', got {given!r}.") from error
     return found
+
+
+def _resources(given: Any) -> dict[str, float]:
+    """Dask resources of one trial."""
+    found = dict(given or {})
+    for name, amount in found.items():
+        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not amount > 0:
+            raise UserError(f"trial_resources[{name!r}]: must be a number above 0, got {amount!r}.")
+    return found
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UserError(f"{name}: must be an int of at least 0, got {value!r}.")
+    return value
 
 
 def _positive(name: str, value: Any) -> int | None:

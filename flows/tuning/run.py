@@ -7,6 +7,7 @@ import dataclasses
 import uuid
 from typing import Any
 
+from prefect_tune.errors import UserError
 from prefect_tune.flows.artifacts import SearchArtifacts
 from prefect_tune.flows.display import TerminalDisplay
 from prefect_tune.flows.outage import Outage
@@ -51,6 +52,7 @@ async def _run(search: TuneSearch, lease: ClusterLease) -> TuneResult:
         tuner = Tuner(dataclasses.replace(settings, max_concurrent=search.max_concurrent or lease.n_slots))
         diary.base = await asyncio.to_thread(lambda: tuner.replay(diary.events()))
         with TuneTaskRunner(address=lease.address, client_kwargs=lease.client_kwargs) as runner:
+            _check_offers(search, runner)
             watcher = Watcher(search, display, artifacts, runner, file)
             if tuner.trials:
                 await note_known(len(tuner.trials), len(tuner.trials), "trials")
@@ -74,6 +76,25 @@ async def _run(search: TuneSearch, lease: ClusterLease) -> TuneResult:
         display.close(None)
         diary.close()
         await asyncio.to_thread(store.drop_scratch, run_id)
+
+
+def _check_offers(search: TuneSearch, runner: TuneTaskRunner) -> None:
+    """Nothing; some worker offers what a trial needs, or workers are still to come.
+
+    Raises:
+        UserError: none does, so that every trial would wait for ever.
+    """
+    workers = runner.client.scheduler_info(n_workers=-1)["workers"].values()
+    wanted = search.resources
+    if not wanted or not workers:
+        return
+    if not any(all(w["resources"].get(n, 0) >= amount for n, amount in wanted.items()) for w in workers):
+        offered = sorted({name for worker in workers for name in worker["resources"]})
+        raise UserError(
+            f"trial_resources: no worker offers {dict(wanted)}; those of this cluster offer "
+            f"{', '.join(offered) or 'none'}. Local workers get them by worker_resources=, others by "
+            "`dask worker --resources`."
+        )
 
 
 def _publish(search: TuneSearch, run_id: str) -> ObjectiveFile:

@@ -17,6 +17,7 @@ from prefect_tune.text import short
 
 SAMPLERS = {
     "random": "draw:Random",
+    "grid": "grid:Grid",
     "sobol": "qmc:Sobol",
     "halton": "qmc:Halton",
     "latin-hypercube": "qmc:LatinHypercube",
@@ -41,6 +42,10 @@ def sampler_of(wish: Any) -> Any:
     Raises:
         UserError: an unknown name, or settings that it does not have.
     """
+    if hasattr(wish, "sample_relative") and hasattr(wish, "infer_relative_search_space"):
+        from prefect_tune.samplers.foreign import OptunaSampler
+
+        return OptunaSampler(wish)
     return _chosen("sampler", wish, SAMPLERS, "prefect_tune.samplers", "suggest", {})
 
 

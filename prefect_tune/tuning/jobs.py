@@ -139,9 +139,8 @@ class JobOutcome:
         trained: units of the resource that were trained here, known ones not counted.
         known: units found in the store.
         seconds: of training here.
-        output: names of artefacts stored with the last report.
+        output: name -> resource of the artefacts that were stored.
         warnings: (class name, text) -> how often.
-        place: address of the worker.
     """
 
     job: int
@@ -155,9 +154,8 @@ class JobOutcome:
     trained: int = 0
     known: int = 0
     seconds: float = 0.0
-    output: tuple[str, ...] = ()
+    output: dict[str, int] = field(default_factory=dict)
     warnings: dict[tuple[str, str], int] = field(default_factory=dict)
-    place: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """What the journal keeps of it."""
@@ -175,7 +173,7 @@ class JobOutcome:
             "trained": self.trained,
             "known": self.known,
             "seconds": self.seconds,
-            "output": list(self.output),
+            "output": self.output,
         }
         return found | {name: value for name, value in extra.items() if value}
 
@@ -194,5 +192,5 @@ class JobOutcome:
             trained=data.get("trained", 0),
             known=data.get("known", 0),
             seconds=data.get("seconds", 0.0),
-            output=tuple(data.get("output", ())),
+            output=dict(data.get("output", {})),
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from prefect_tune.identity.seeds import derive_seed
 from prefect_tune.schedules.asynchronous.contract import Job
 from prefect_tune.trials import Config, config_key
-from prefect_tune.tuning.jobs import Chain, TrialJob
+from prefect_tune.tuning.jobs import Chain, JobOutcome, TrialJob
 from prefect_tune.tuning.keep import to_release
 from prefect_tune.tuning.settings import TuneSettings
 from prefect_tune.tuning.trial import Trial
@@ -29,9 +29,9 @@ class Roster:
     def __len__(self) -> int:
         return len(self.trials)
 
-    def key(self, index: int) -> str:
+    def key(self, trial: int) -> str:
         """The key of a trial's configuration, which breaks ties."""
-        return self.trials[index].key
+        return self.trials[trial].key
 
     def enter(self, offer: Job, config: Config) -> Trial:
         """A new trial, which starts from nothing or from its parent's state."""
@@ -72,9 +72,11 @@ class Roster:
             seed=derive_seed(self.settings.seed, "trial", chain.key),
         )
 
-    def stored(self, trial: Trial, resources: Iterable[int]) -> None:
-        """Notes the states that a job has left."""
-        trial.checkpoints.update({r: self._chains[trial.index].state(r) for r in resources})
+    def stored(self, trial: Trial, outcome: JobOutcome) -> None:
+        """Notes the states and artefacts that a job has left."""
+        chain = self._chains[trial.index]
+        trial.checkpoints.update({r: chain.state(r) for r in outcome.states})
+        trial.artefacts.update({name: (r, chain.artefacts(r)) for name, r in outcome.output.items()})
 
     def released(self, donors: Iterable[tuple[int, int]]) -> list[str]:
         """Keys of the states that are kept no longer; the trials forget them.

@@ -54,6 +54,7 @@ class Trial:
         seconds: of training.
         cost: as the objective states it, summed over attempts.
         checkpoints: resource -> key in the store.
+        artefacts: name -> (resource, key in the store) of what reports brought along.
         trained: units trained by this search, those that the store knew not counted.
         known: units that the store knew.
         failures: how often a job of it has failed.
@@ -75,6 +76,7 @@ class Trial:
     trace: str = ""
     reports: list[TrialReport] = field(default_factory=list)
     resource: int = 0
+    artefacts: dict[str, tuple[int, str]] = field(default_factory=dict)
     trained: int = 0
     known: int = 0
     attempts: int = 0

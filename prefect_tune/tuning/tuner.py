@@ -61,6 +61,7 @@ class Tuner:
         self._ahead: tuple[int, Suggestion, float] | None = None
         self._machine = settings.schedule.begin(settings.seed, self._roster.key)
         self.usage = Usage()
+        self._costs: dict[int, float] = {}  # trial -> cost at its last report
 
     @property
     def trials(self) -> list[Trial]:
@@ -158,7 +159,7 @@ class Tuner:
         trial.seconds += outcome.seconds
         trial.trained += outcome.trained
         trial.known += outcome.known
-        self._roster.stored(trial, outcome.states)
+        self._roster.stored(trial, outcome)
         decision = Decision(Verdict.CONTINUE, job.until)
         for report in outcome.reports:
             found = self._report(trial, report)
@@ -166,6 +167,11 @@ class Tuner:
                 decision = found
         if trial.state is TrialState.RUNNING:
             self._follow(trial, job, outcome, decision)
+        elif outcome.fault not in (
+            None,
+            Fault.LOST,
+        ):  # after the report that ended it, e.g. in storing a state
+            trial.error, trial.fault, trial.trace = outcome.cause, outcome.fault, outcome.tail
         if self.halted is None:
             self._check_budget(elapsed)
         return self._roster.released(getattr(self._machine, "donors", frozenset)())
@@ -314,10 +320,19 @@ class Tuner:
         if not late:
             units = report.resource - max(trial.resource, trial.inherited)
             counts = report.resource >= trial.complete_at
-            self.usage.reported(loss if counts else math.inf, units, report.cost)
+            self.usage.reported(loss if counts else math.inf, units, self._spent(trial, report.cost))
             trial.resource = max(trial.resource, report.resource)
             self._decided(trial, decision)
         return decision
+
+    def _spent(self, trial: Trial, cost: float) -> float:
+        """What was spent since the trial's last report. Costs are cumulative within a call of the objective,
+        so a smaller one is that of a new call, which began at nothing."""
+        before = self._costs.get(trial.index, 0.0)
+        self._costs[trial.index] = cost
+        more = cost - before if cost >= before else cost
+        trial.cost += more
+        return more
 
     def _decided(self, trial: Trial, decision: Decision) -> None:
         if decision.verdict in _ENDS:

@@ -22,10 +22,11 @@ from pathlib import Path
 import psutil
 
 from prefect_tune.tasks.child import start_child
-from prefect_tune.tasks.objective.protocol import Ask, Ended, Progressed
+from prefect_tune.tasks.objective.protocol import Ask, Begun, Ended, Progressed
 from prefect_tune.tuning.jobs import Fault, JobOutcome, Reported
 
 _LOOK = 0.1  # seconds between two looks at memory, time and whether the job is still wanted
+_START = 300.0  # seconds that a new cell may take to load the objective
 _GRACE = 1.0  # seconds that a cell gets to end
 
 _lock = threading.Lock()
@@ -91,6 +92,7 @@ class Cell:
         """The outcome of one job; the cell may be gone afterwards."""
         heard: list[Reported] = []
         started = time.monotonic()
+        begun = False
         try:
             self._connection.send(ask)
             while True:
@@ -98,22 +100,27 @@ class Cell:
                     message = self._connection.recv()
                     if isinstance(message, Ended):
                         return message.outcome
+                    if isinstance(message, Begun):
+                        begun, started = True, time.monotonic()
                     if isinstance(message, Progressed):
                         heard.append(message.report)
                         told(message.report)
-                        if time.monotonic() - started < _LOOK:
-                            continue
-                if (fault := self._breach(ask, started)) is not None:
+                    if time.monotonic() - started < _LOOK:
+                        continue
+                if (fault := self._breach(ask, started, begun)) is not None:
                     self.kill()
                     return _fault(ask, heard, *fault)
         except (EOFError, OSError):  # the process is gone
             return _fault(ask, heard, Fault.CRASHED, self._epitaph())
 
-    def _breach(self, ask: Ask, started: float) -> tuple[Fault, str] | None:
+    def _breach(self, ask: Ask, started: float, begun: bool) -> tuple[Fault, str] | None:
         """The limit that the job has passed, if any."""
         limits = ask.limits
         if Path(ask.file.stop).exists():
             return Fault.LOST, "the search stopped it"
+        if not begun:  # the process starts, and imports what the objective needs
+            slow = time.monotonic() - started > _START
+            return (Fault.TIME, f"its process did not start within {_START:.0f} s") if slow else None
         if limits.seconds is not None and time.monotonic() - started > limits.seconds:
             return Fault.TIME, f"it took longer than trial_seconds={limits.seconds:g}"
         if limits.memory is not None:

@@ -10,7 +10,7 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
-from prefect_tune.tasks.objective.protocol import Ask, Ended, ObjectiveFile, Progressed
+from prefect_tune.tasks.objective.protocol import Ask, Begun, Ended, ObjectiveFile, Progressed
 from prefect_tune.tasks.objective.training import Kept, Training
 from prefect_tune.tasks.outcome import cause_of, tail_of, trace_of
 from prefect_tune.tasks.published import read_published
@@ -27,10 +27,9 @@ def serve(descriptor: int) -> None:
     cell = Cell(connection)
     while True:
         try:
-            ask = connection.recv()
-        except EOFError:
+            connection.send(Ended(cell.answer(connection.recv())))
+        except (EOFError, ConnectionError):  # the worker is gone, however it went
             break
-        connection.send(Ended(cell.answer(ask)))
     cell.forget()
     with contextlib.suppress(Exception):
         sys.stdout.flush()
@@ -55,6 +54,7 @@ class Cell:
         with caught_warnings() as warned:
             try:
                 objective = self._objective(ask.file)
+                self._connection.send(Begun())
                 kept = self._kept_for(ask)
                 told = lambda report: self._connection.send(Progressed(report))  # noqa: E731
                 training = Training(ask, objective, told, kept)

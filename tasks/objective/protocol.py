@@ -54,6 +54,11 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """From the cell: the objective is loaded, and its time starts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progressed:
     """From the cell: a report was made."""
 

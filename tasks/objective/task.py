@@ -18,7 +18,7 @@ from prefect.states import Completed, State
 
 from prefect_tune.tasks.objective.cell import run_in_cell
 from prefect_tune.tasks.objective.protocol import Ask, ObjectiveFile
-from prefect_tune.tuning.jobs import JobOutcome, Reported
+from prefect_tune.tuning.jobs import Fault, JobOutcome, Reported
 
 
 class TrialFailed(Exception):
@@ -43,7 +43,8 @@ def run_trial(label: str, order: bytes) -> State:
     ask: Ask = pickle.loads(order)
     worker = _worker()
     outcome = run_in_cell(ask, _teller(ask, worker), worker.state.nthreads if worker is not None else 1)
-    outcome.place = worker.address if worker is not None else ""
+    if outcome.fault is Fault.LOST:
+        return Completed(name="Stopped", message=outcome.cause, data=outcome)
     if outcome.fault is not None:
         raise TrialFailed(f"{outcome.fault.value}: {outcome.cause}", outcome)
     if outcome.known and not outcome.trained:

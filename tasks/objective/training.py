@@ -9,7 +9,9 @@ Rule 3: a state is stored before the reports that end a stretch: whoever finds t
 
 from __future__ import annotations
 
+import functools
 import time
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +26,9 @@ from prefect_tune.tasks.objective.reading import Reading, no_report, read
 from prefect_tune.tasks.seeding import seed_globals
 from prefect_tune.tuning.jobs import JobOutcome, Reported
 from prefect_tune.tuning.objective import Kind, Objective
+
+LAZY = (types.FunctionType, types.MethodType, functools.partial)
+"""What makes a state when it is wanted; a module of a neural network can be called too, and is a state."""
 
 
 @dataclass(slots=True)
@@ -111,8 +116,8 @@ class Training:
             report, state = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
             reading = read(report, self.objective.resource)
             last = resource = reading.after(last, self.objective.resource)
-            if state is not None:
-                self._state = (resource, state)
+            # A state that came before may be a live object that has moved on since.
+            self._state = None if state is None else (resource, state)
             if resource > reached:
                 self._take(reading, resource, base + time.perf_counter() - started)
                 self._checkpoint(resource)
@@ -181,7 +186,7 @@ class Training:
         if self._state is None or self._state[0] <= self._stored_at:
             return
         resource, state = self._state
-        value = state() if callable(state) else state
+        value = state() if isinstance(state, LAZY) else state
         record = Record(key=self.job.chain.state(resource), kind="state", family="trial")
         stored = self.store.put(record, {"state": value}, self.scope)
         if stored.outputs:
@@ -194,7 +199,7 @@ class Training:
     def _store_artefacts(self, resource: int, artefacts: dict[str, Any]) -> None:
         key = self.job.chain.artefacts(resource)
         self.store.put(Record(key=key, kind="artefacts", family="trial"), artefacts, self.scope)
-        self.outcome.output = tuple(sorted(artefacts))
+        self.outcome.output |= dict.fromkeys(artefacts, resource)
 
     def _end(self, resource: int) -> None:
         self.outcome.ended = True

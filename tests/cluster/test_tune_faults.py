@@ -51,7 +51,9 @@ def test_killed_worker_costs_one_stretch(epoch: int, workers: str, tmp_path: Pat
     assert len(result) == 8
     assert result.num_errors == 0
     again = Counter(lines(log)) - Counter(set(lines(log)))
-    assert sum(again.values()) <= 2 * (MOST - 3)  # two jobs may have been on the worker, at most six epochs each
+    assert sum(again.values()) <= 2 * (
+        MOST - 3
+    )  # two jobs may have been on the worker, at most six epochs each
 
 
 PROGRAM = """
@@ -103,9 +105,7 @@ def killed(
     return counts, found
 
 
-def test_killed_driver_goes_on_to_the_same_table(
-    new_script: NewScript, workers: str, tmp_path: Path
-) -> None:
+def test_killed_driver_goes_on_to_the_same_table(new_script: NewScript, workers: str, tmp_path: Path) -> None:
     """One trial at a time, the driver killed three times: the table of a search that was left alone."""
     space = {**SPACE, "log": str(tmp_path / "alone")}
     alone = tune(train, space, cluster=workers, store=str(tmp_path / "other"), max_concurrent=1, **ASKED)

@@ -229,6 +229,9 @@ BAD = {
         {"objective": objectives.plain, "schedule": "asha", "max_resource": 9},
         "yield",
     ),
+    "failures": ({"max_failures": -1}, "max_failures"),
+    "seed": ({"seed": "a"}, "seed"),
+    "resources": ({"trial_resources": {"GPU": -1}}, "GPU"),
     "seconds": ({"trial_seconds": 0}, "trial_seconds"),
     "memory": ({"trial_memory": "much"}, "trial_memory"),
 }
@@ -247,6 +250,18 @@ def test_bad_input_is_refused_before_a_flow_run(changes, words, place):
     }
     with pytest.raises(UserError, match=words):
         tune(**asked)
+
+
+def test_resources_that_nobody_offers_are_refused(place):
+    """A trial that no worker could ever take: said at once, with what the workers offer."""
+    with pytest.raises(UserError, match="no worker offers.*TPU.*GPU"):
+        tune(objectives.plain, SPACE, n_trials=2, trial_resources={"TPU": 1}, **place)
+
+
+def test_trials_run_where_their_resources_are(place):
+    """trial_resources={"GPU": 1}: every trial runs, on the one worker that has it."""
+    result = tune(objectives.plain, SPACE, n_trials=3, trial_resources={"GPU": 1}, name="on a GPU", **place)
+    assert all(t.state is TrialState.COMPLETED for t in result)
 
 
 def test_unknown_metric_ends_the_search_at_the_first_report(place):

@@ -14,7 +14,7 @@ from prefect_tune.tuning.plan import expected_units, plan_of
 from prefect_tune.tuning.tuner import Tuner
 
 sys.path.append(str(Path(__file__).parent))
-from driving import R, Driver, settings
+from driving import Driver, R, settings
 
 
 def test_plan_of_a_search_that_has_not_begun():

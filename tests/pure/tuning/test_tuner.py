@@ -25,7 +25,7 @@ from prefect_tune.tuning.metrics import UnknownMetric
 from prefect_tune.tuning.tuner import JournalMismatch, Tuner
 
 sys.path.append(str(Path(__file__).parent))
-from driving import R, Driver, answer, resumed, settings, table
+from driving import Driver, R, answer, resumed, settings, table
 
 SCHEDULES = {
     "fifo": FIFO(R),
@@ -234,7 +234,7 @@ def test_failed_job_is_tried_again_then_fails_its_trial():
 
 
 def test_reports_told_again_by_a_second_attempt_count_once():
-    """A job reports 1 to 4 and fails; its second attempt tells them again and goes on: 27 evaluations in all."""
+    """A job reports 1 to 4 and fails; its second attempt tells them again and goes on: 27 in all."""
 
     def reply(job: TrialJob) -> JobOutcome:
         outcome = answer(job)
@@ -248,6 +248,36 @@ def test_reports_told_again_by_a_second_attempt_count_once():
     assert tuner.trials[0].state is TrialState.COMPLETED
     assert [r.resource for r in tuner.trials[0].reports] == list(range(1, R + 1))
     assert (tuner.usage.evaluations, tuner.usage.resource) == (R, R)
+
+
+def test_cumulative_costs_count_once():
+    """Costs 2, 4, 6 of one trial are 6; a second call of the objective that says 2 again adds 2."""
+
+    def reply(job: TrialJob) -> JobOutcome:
+        outcome = answer(job, most=6)
+        outcome.reports = [
+            Reported(r.resource, r.metrics, r.seconds, 2.0 * (1 + (r.resource - 1) % 3))
+            for r in outcome.reports
+        ]
+        return outcome
+
+    asked = settings(budget=Budget(n_trials=1), schedule=FIFO(6), max_concurrent=1)
+    tuner = Driver(Tuner(asked), reply=reply).run().tuner
+    assert tuner.usage.cost == 12.0  # 6 for reports 1 to 3, 6 for 4 to 6
+    assert tuner.trials[0].cost == 12.0
+
+
+def test_fault_after_the_last_report_is_named():
+    """A trial that is complete, and whose state could not be stored, says so; its value counts."""
+
+    def reply(job: TrialJob) -> JobOutcome:
+        outcome = answer(job)
+        outcome.fault, outcome.cause, outcome.ended = Fault.RAISED, "TypeError: no state", False
+        return outcome
+
+    asked = settings(budget=Budget(n_trials=1), schedule=FIFO(R), max_concurrent=1)
+    (trial,) = Driver(Tuner(asked), reply=reply).run().tuner.trials
+    assert (trial.state, trial.error) == (TrialState.COMPLETED, "TypeError: no state")
 
 
 def test_failed_trial_costs_that_trial_only():
@@ -285,7 +315,7 @@ def test_unknown_metric_is_refused_at_the_first_report():
     tuner.draw()
     job = tuner.next()
     outcome = JobOutcome(job=job.number, trial=0, reports=[Reported(1, {"acuracy": 1.0, "time": 2.0})])
-    with pytest.raises(UnknownMetric, match="accuracy.*Did you mean 'acuracy'"):
+    with pytest.raises(UnknownMetric, match=r"accuracy.*Did you mean 'acuracy'"):
         tuner.take(outcome)
 
 
