@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -196,7 +196,7 @@ class Training:
             text = f"the state at {resource} could not be stored; the trial would start again from nothing"
             self.outcome.warnings[("UserWarning", text)] = 1
 
-    def _store_artefacts(self, resource: int, artefacts: dict[str, Any]) -> None:
+    def _store_artefacts(self, resource: int, artefacts: Mapping[str, Any]) -> None:
         key = self.job.chain.artefacts(resource)
         self.store.put(Record(key=key, kind="artefacts", family="trial"), artefacts, self.scope)
         self.outcome.output |= dict.fromkeys(artefacts, resource)

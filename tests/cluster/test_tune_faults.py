@@ -122,7 +122,7 @@ def test_killed_driver_goes_on_to_the_same_table(new_script: NewScript, workers:
 def test_killed_driver_repeats_at_most_what_was_in_flight(
     new_script: NewScript, workers: str, tmp_path: Path
 ) -> None:
-    """Two trials at a time, the driver killed twice: every trial ends, and two stretches a kill are repeated."""
+    """Two trials at a time, the driver killed twice: every trial ends, two stretches a kill are repeated."""
     _, (table, _) = killed(new_script(), tmp_path, workers, [5, 15], 2)
     assert len(table) == 8
     assert all(row[2] in ("stopped", "completed") for row in table)

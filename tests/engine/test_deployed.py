@@ -196,3 +196,40 @@ def test_console_script(asked: dict, tmp_path: Path) -> None:
     ended = subprocess.run([script, "plan", path, "--as-json"], capture_output=True, text=True, check=True)
     assert json.loads(ended.stdout)["candidates"] == 3
     assert randomized_search.name == "randomized-search"
+
+
+def tuned(asked: dict[str, Any]) -> dict[str, Any]:
+    """A search over an objective in JSON, in the same place."""
+    here = {name: asked[name] for name in ("store", "cluster", "verbose")}
+    space = {"x": {"uniform": [0.0, 1.0]}, "y": {"uniform": [0.0, 1.0]}}
+    search = {"objective": "objectives:epochs", "space": space, "n_trials": 4, "sampler": "random"}
+    return {**search, "schedule": "asha", "max_resource": 9, **here}
+
+
+@pytest.mark.parametrize("name", ["tune", "atune"])
+def test_tune_can_be_deployed(name: str) -> None:
+    """`tune` by its dotted name, every parameter with a help text."""
+    found = load_flow_from_entrypoint(f"prefect_tune.flows.tuning.{name}", use_placeholder_flow=False)
+    schema = json.loads(parameter_schema(found).model_dump_json())
+    assert set(schema["required"]) == {"objective", "space"}
+    assert [key for key, value in schema["properties"].items() if not value.get("description")] == []
+
+
+def test_cli_plans_and_runs_a_search_over_an_objective(asked: dict, tmp_path: Path, capsys: Any) -> None:
+    """`plan` says what is to be started and what comes first; after `run` nothing is left."""
+    path = tmp_path / "tune.yaml"
+    path.write_text(yaml.safe_dump(tuned(asked)))
+    assert call_cli("plan", str(path), "--as-json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["trials_to_start"], plan["trials_so_far"], plan["units_at_most"]) == (4, 0, 36)
+    assert plan["next"][0] == {"x": 0.5, "y": 0.5}
+    assert call_cli("run", str(path)) == 0
+    capsys.readouterr()
+    assert call_cli("plan", str(path), "--as-json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["trials_to_start"] == 0
+    assert sum(plan["trials_so_far"][0].values()) == 4
+    assert plan["units_trained"] > 4
+    path.write_text(yaml.safe_dump({**tuned(asked), "sched": "asha"}))
+    assert call_cli("plan", str(path)) == 2
+    assert "Did you mean 'schedule'" in capsys.readouterr().err

@@ -254,7 +254,7 @@ def test_bad_input_is_refused_before_a_flow_run(changes, words, place):
 
 def test_resources_that_nobody_offers_are_refused(place):
     """A trial that no worker could ever take: said at once, with what the workers offer."""
-    with pytest.raises(UserError, match="no worker offers.*TPU.*GPU"):
+    with pytest.raises(UserError, match=r"no worker offers.*TPU.*GPU"):
         tune(objectives.plain, SPACE, n_trials=2, trial_resources={"TPU": 1}, **place)
 
 

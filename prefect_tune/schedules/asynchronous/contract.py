@@ -104,7 +104,7 @@ class Machine(Protocol):
         ...
 
     def ranking(self) -> list[int]:
-        """Trials by the schedule's own answer, best first: the best loss at the highest level with records."""
+        """Trials by the schedule's own answer, best first: at the highest level, the best loss."""
         ...
 
 
