@@ -19,7 +19,7 @@ unexport PYTHONHOME
 .DEFAULT_GOAL := help
 # Two installs into one environment at once would trip over each other.
 .NOTPARALLEL:
-.PHONY: help demo test check lint types bench-grid bench-adaptive clean
+.PHONY: help demo test check lint types bench-grid bench-adaptive bench-tuners clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,9 @@ bench-grid: $(VENV)/.with-bench ## the grid search side by side with scikit-lear
 
 bench-adaptive: $(VENV)/.with-bench ## Hyperband against dask-ml, no pruning, kills, large files, 64 workers
 	@$(RUN) benchmarks/adaptive.py
+
+bench-tuners: $(VENV)/.with-bench ## searches over any objective: on tables, beside Ray Tune and Optuna, killed
+	@$(RUN) benchmarks/tuners.py
 
 clean: ## remove .venv and everything that was built or cached here
 	rm -rf $(VENV) build dist demo-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -97,6 +97,6 @@ def test_deployment_file_describes_searches(tmp_path: Path, monkeypatch: pytest.
         bound.apply_defaults()
         assert json.loads(json.dumps(entry["parameters"])) == entry["parameters"]
         search = flow.ready(flow.kind, {**bound.arguments, "store": str(tmp_path / "store")})
-        assert search.spec.candidates
+        assert search.settings.space.leaves if flow.kind == "tune" else search.spec.candidates
         names.add(flow.name)
-    assert {"grid-search", "hyperband-search", "successive-halving-search"} <= names
+    assert {"grid-search", "hyperband-search", "successive-halving-search", "tune"} <= names
