@@ -58,6 +58,7 @@ def test_killed_worker_costs_one_stretch(epoch: int, workers: str, tmp_path: Pat
 
 PROGRAM = """
     import json, os, signal, sys, time
+    os.environ["PREFECT_API_URL"] = {api!r}  # or each run would start a server of its own
     sys.path.append({here!r})
     from counted import lines
     from pathlib import Path
@@ -91,12 +92,12 @@ PROGRAM = """
 
 
 def killed(
-    script: Script, folder: Path, workers: str, points: list[int], concurrent: int
+    script: Script, folder: Path, api: str, workers: str, points: list[int], concurrent: int
 ) -> tuple[list[int], list]:
     """(epochs in the log when each killed run was over, [table, units trained] of the run after them)."""
     options = {**ASKED, "cluster": workers, "store": str(folder / "store"), "max_concurrent": concurrent}
     here = str(Path(__file__).parent)
-    script.start(PROGRAM.format(here=here, log=str(folder / "log"), options=options, points=points))
+    script.start(PROGRAM.format(here=here, api=api, log=str(folder / "log"), options=options, points=points))
     code, printed = script.finish()
     assert code == 0, printed
     import json
@@ -105,12 +106,14 @@ def killed(
     return counts, found
 
 
-def test_killed_driver_goes_on_to_the_same_table(new_script: NewScript, workers: str, tmp_path: Path) -> None:
+def test_killed_driver_goes_on_to_the_same_table(
+    new_script: NewScript, served_api: str, workers: str, tmp_path: Path
+) -> None:
     """One trial at a time, the driver killed three times: the table of a search that was left alone."""
     space = {**SPACE, "log": str(tmp_path / "alone")}
     alone = tune(train, space, cluster=workers, store=str(tmp_path / "other"), max_concurrent=1, **ASKED)
     (tmp_path / "cut").mkdir()
-    _, (table, trained) = killed(new_script(), tmp_path / "cut", workers, [2, 11, 20], 1)
+    _, (table, trained) = killed(new_script(), tmp_path / "cut", served_api, workers, [2, 11, 20], 1)
     assert [row[2:] for row in table] == [row[2:] for row in rows(alone)]  # keys hold the log's name
     log = lines(tmp_path / "cut" / "log")
     again = Counter(log) - Counter(set(log))
@@ -120,10 +123,10 @@ def test_killed_driver_goes_on_to_the_same_table(new_script: NewScript, workers:
 
 
 def test_killed_driver_repeats_at_most_what_was_in_flight(
-    new_script: NewScript, workers: str, tmp_path: Path
+    new_script: NewScript, served_api: str, workers: str, tmp_path: Path
 ) -> None:
     """Two trials at a time, the driver killed twice: every trial ends, two stretches a kill are repeated."""
-    _, (table, _) = killed(new_script(), tmp_path, workers, [5, 15], 2)
+    _, (table, _) = killed(new_script(), tmp_path, served_api, workers, [5, 15], 2)
     assert len(table) == 8
     assert all(row[2] in ("stopped", "completed") for row in table)
     log = lines(tmp_path / "log")
