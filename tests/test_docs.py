@@ -111,6 +111,7 @@ def test_code_on_a_page_runs(page, tmp_path):
     run_pages([page], tmp_path)
 
 
+@pytest.mark.timeout(900)  # a dozen pages in one process, which shares the API and the cluster
 def test_code_on_later_pages_runs(tmp_path):
     """The code of later tutorials and of the how-to pages runs; none uses names or files of another."""
     run_pages(TOGETHER, tmp_path)
