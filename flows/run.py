@@ -231,14 +231,18 @@ async def refit_best(
     return dataclasses.replace(result, model=model, refit_seconds=time.perf_counter() - start)
 
 
+def flow_run_page() -> str:
+    """The page of the current flow run in the UI, empty outside of one."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return ""
+    from prefect.utilities.urls import url_for
+
+    return url_for(context.flow_run) or ""
+
+
 def with_cost(result: Result, search: Search, plan: SearchPlan, tally: Tally) -> Result:
     """The result with what it has cost so far and its page in the UI."""
-    context = FlowRunContext.get()
-    url = ""
-    if context is not None and context.flow_run is not None:
-        from prefect.utilities.urls import url_for
-
-        url = url_for(context.flow_run) or ""
     cost = Cost(
         uses=plan.uses,
         distinct=plan.distinct,
@@ -251,7 +255,7 @@ def with_cost(result: Result, search: Search, plan: SearchPlan, tally: Tally) ->
         wall_seconds=time.perf_counter() - search.started,
         bytes_written=tally.bytes_written,
     )
-    return dataclasses.replace(result, cost=cost, flow_run_url=url)
+    return dataclasses.replace(result, cost=cost, flow_run_url=flow_run_page())
 
 
 def write_report(result: Told, page: str, store: Any) -> Told:

@@ -9,13 +9,10 @@ import uuid
 import warnings
 from collections.abc import Sequence
 
-from prefect.context import FlowRunContext
-from prefect.utilities.urls import url_for
-
 from prefect_tune.errors import UserError
 from prefect_tune.flows.adaptive.board import Board, BoardDispatch
 from prefect_tune.flows.adaptive.search import AdaptiveSearch
-from prefect_tune.flows.run import pass_on_warnings
+from prefect_tune.flows.run import flow_run_page, pass_on_warnings
 from prefect_tune.history import RaceHistory, adaptive_table, history_entries, metadata_done, winning_row
 from prefect_tune.model import ModelRef
 from prefect_tune.report.text import params_text
@@ -142,8 +139,6 @@ async def _quietly(_: Board) -> None:
 
 def with_cost(result: AdaptiveResult, search: AdaptiveSearch, board: Board) -> AdaptiveResult:
     """The result with what it has cost so far and its page in the UI."""
-    context = FlowRunContext.get()
-    url = url_for(context.flow_run) or "" if context is not None and context.flow_run is not None else ""
     calls = board.calls_of(board.tally.ran)
     known = board.known if search.spec.resource.by_calls else board.found
     cost = Cost(
@@ -161,7 +156,7 @@ def with_cost(result: AdaptiveResult, search: AdaptiveSearch, board: Board) -> A
         calls=calls,
         refit_calls=board.refit_calls,
     )
-    return dataclasses.replace(result, cost=cost, flow_run_url=url)
+    return dataclasses.replace(result, cost=cost, flow_run_url=flow_run_page())
 
 
 def release_losers(search: AdaptiveSearch, result: AdaptiveResult, board: Board) -> int:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from prefect.context import FlowRunContext
-
-from prefect_tune.flows.run import pass_on_warnings
+from prefect_tune.flows.run import flow_run_page, pass_on_warnings
 from prefect_tune.flows.tuning.search import TuneSearch
 from prefect_tune.trials import TrialState
-from prefect_tune.tuning.result import TuneCost, TuneResult
+from prefect_tune.tuning.cost import TuneCost
+from prefect_tune.tuning.result import TuneResult
 
 
 def result_of(search: TuneSearch, loop: Any) -> TuneResult:
@@ -37,7 +36,7 @@ def partial_result(search: TuneSearch, loop: Any) -> TuneResult:
         cost=cost_of(search, loop),
         store=str(store.root),
         scope=search.scope,
-        flow_run_url=_page(),
+        flow_run_url=flow_run_page(),
         uncacheable=tuple(sorted(search.identifier.uncacheable.items())),
         whole=search.settings.whole,
     )
@@ -57,13 +56,3 @@ def cost_of(search: TuneSearch, loop: Any) -> TuneCost:
         wall_seconds=time.perf_counter() - search.started,
         slots=loop.tuner.settings.max_concurrent,
     )
-
-
-def _page() -> str:
-    """The flow run's page in the UI."""
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        return ""
-    from prefect.utilities.urls import url_for
-
-    return url_for(context.flow_run) or ""

@@ -22,7 +22,7 @@ from prefect_tune.flows.flight import Flight
 from prefect_tune.flows.tuning.diary import Diary
 from prefect_tune.flows.tuning.search import TuneSearch
 from prefect_tune.flows.tuning.spread import Spread
-from prefect_tune.samplers.contract import Question, Suggestion
+from prefect_tune.samplers.contract import NoSuggestion, Question, Suggestion
 from prefect_tune.tasks.objective.known import look_up
 from prefect_tune.tasks.objective.protocol import Ask, ObjectiveFile
 from prefect_tune.tasks.objective.task import TrialFailed, order, run_trial
@@ -173,7 +173,7 @@ class Loop:
         self.suggestions += 1
         self.tuner.suggested(question, found, seconds)
         # A sampler that waits is asked again when something has come back.
-        self._waiting = self.tuner.question(ahead=True) is not None
+        self._waiting = found is NoSuggestion.WAIT
 
     async def _take(self, outcome: JobOutcome) -> None:
         self._waiting = False

@@ -167,10 +167,8 @@ class Tuner:
                 decision = found
         if trial.state is TrialState.RUNNING:
             self._follow(trial, job, outcome, decision)
-        elif outcome.fault not in (
-            None,
-            Fault.LOST,
-        ):  # after the report that ended it, e.g. in storing a state
+        elif outcome.fault not in (None, Fault.LOST):
+            # After the report that ended it, e.g. in storing a state.
             trial.error, trial.fault, trial.trace = outcome.cause, outcome.fault, outcome.tail
         if self.halted is None:
             self._check_budget(elapsed)
@@ -377,14 +375,9 @@ class Tuner:
         return {name or self.metric: value for name, value in report.metrics.items()}
 
     def _replay_start(self, event: Started) -> None:
-        if event.fresh is not None and event.config is not None:
-            self._ahead = event.fresh, event.config, event.suggestion
         if event.offered:
-            if event.fresh is not None and self._ahead is None:
-                self._ahead = event.fresh, {}, 0.0  # offered, and not needed
             offer = self._offered(event.fresh)
             job = self._job_of(offer, event.config) if offer is not None else None
-            self._ahead = None
         else:
             job = self._going_on.popleft() if self._going_on else None
         asked = (event.job, event.trial, event.since, event.until)
