@@ -7,6 +7,9 @@ RUN := $(VENV)/bin/python
 PYTHON ?=
 # Added to pytest by `make test`: make test ARGS="-k store -x"
 ARGS ?=
+# Two processes share the suite, each with a Prefect server and a cluster of its own. One after the other, and with
+# a debugger: make test SPREAD=
+SPREAD ?= --numprocesses 2 --dist worksteal
 
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -28,7 +31,7 @@ demo: $(VENV)/.with-test ## a search on the digits data, in about a minute
 	@PREFECT_HOME="$${PREFECT_HOME:-$(CURDIR)/demo-output/prefect}" $(RUN) examples/01_digits.py
 
 test: $(VENV)/.with-test ## the whole test suite
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest $(SPREAD) $(ARGS)
 
 check: lint types $(VENV)/.with-test ## lint, format, types, architecture and documentation
 	@$(RUN) -m pytest -q tests/test_architecture.py tests/test_docs.py

@@ -1,4 +1,4 @@
-"""A search's three artifacts in the Prefect UI: its progress, its leaderboard, its report.
+"""A search in the Prefect UI: its progress, its leaderboard, its report; tags of its run, lines in its log.
 
 Rule 1: the search never waits for them and never fails by them. What is to be shown is left in a slot, and
 one background task empties the slots, one API call per interval. Rule 2: pictures are drawn in a thread.
@@ -11,15 +11,19 @@ import math
 import re
 import time
 import unicodedata
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache, partial
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 from prefect.artifacts import Artifact, MarkdownArtifact, ProgressArtifact, TableArtifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
-from prefect.logging import get_logger
+from prefect.context import FlowRunContext
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_logger, get_run_logger
 
 from prefect_tune.report.markdown import report_markdown
 from prefect_tune.report.markup import code
@@ -27,6 +31,7 @@ from prefect_tune.report.pages import Found, outcome, page, rows
 from prefect_tune.report.progress import Progress
 from prefect_tune.report.text import progress_text
 from prefect_tune.results import SearchResult
+from prefect_tune.tasks.cluster import ClusterLease
 
 _INTERVAL = 2.0  # seconds between two calls while the search runs
 _PATIENCE = 30.0  # seconds that the end of a search waits for an API that does not answer
@@ -65,6 +70,7 @@ class SearchArtifacts:
         self._closing = asyncio.Event()
         self._complained = False
         self._page = ""
+        self._dashboard = ""
         self._draw_at = 0.0  # when pictures may be drawn next
 
     @staticmethod
@@ -72,10 +78,21 @@ class SearchArtifacts:
         """Loads what drawing needs in a background thread, so that the report does not wait for it."""
         _warm_once()
 
-    async def start(self, name: str) -> None:
-        """Announces the search; the progress artifact appears soon after."""
+    async def start(self, name: str, lease: ClusterLease | None = None, *words: str) -> None:
+        """Announces the search: in the log, by tags of its run and by the progress artifact, soon after.
+
+        Args:
+            name: of the search.
+            lease: where it runs; its Dask dashboard is linked, if it has one.
+            words: tags of the run besides `prefect-tune` and the kind of search.
+        """
         self._name = name
         self.prepare()
+        if lease is not None:
+            self._dashboard = shown_link(lease.dashboard)
+            at = f", dashboard {self._dashboard}" if self._dashboard else ""
+            _log("%s runs on the %s%s", name, lease.describe.removeprefix("the "), at)
+        self._put("tags", partial(_add_tags, ("prefect-tune", *words)))
         await self.update(Progress(name=name))
 
     async def update(self, progress: Progress) -> None:
@@ -99,9 +116,12 @@ class SearchArtifacts:
 
     async def finish(self, result: Found) -> str:
         """The report as Markdown, once all three artifacts are in their final state; empty if that failed."""
+        tags = self._waiting.pop("tags", None)
         self._waiting.clear()
         self._closing.set()
+        _log("%s", plain_text(await _outcome(result)))
         jobs = (
+            *([tags] if tags else []),
             partial(self._show_end, result),
             partial(self._show_leaderboard, result),
             partial(self._show_report, result, figures=True),
@@ -109,7 +129,7 @@ class SearchArtifacts:
         await self._guarded(partial(self._close, jobs))
         return self._page
 
-    async def _close(self, jobs: tuple[Callable[[], Awaitable[None]], ...]) -> None:
+    async def _close(self, jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
         async with asyncio.timeout(_PATIENCE):
             if self._sender is not None:
                 await self._sender
@@ -147,6 +167,8 @@ class SearchArtifacts:
     async def _show_progress(self, progress: Progress) -> None:
         percent = 100 * min(1.0, max(0.0, progress.fraction))
         description = progress_text(progress, quote=code)
+        if self._dashboard:
+            description += f" · [Dask dashboard]({self._dashboard})"
         await self._write("progress", ProgressArtifact(progress=round(percent, 1), description=description))
 
     async def _show_end(self, result: Found) -> None:
@@ -160,6 +182,8 @@ class SearchArtifacts:
         start, draw = time.monotonic(), partial(page, result, figures=figures)
         try:
             self._page = await asyncio.get_running_loop().run_in_executor(_PEN, draw)
+            if self._dashboard:  # after the pictures' definitions, which do not show
+                self._page += f"\nDask dashboard: <{self._dashboard}>\n"
         finally:
             now = time.monotonic()
             self._draw_at = now + max(_DRAW_EVERY, _DRAW_SHARE * (now - start))
@@ -174,6 +198,39 @@ class SearchArtifacts:
         change = ArtifactUpdate(data=await artifact.aformat(), description=artifact.description)
         async with get_client() as client:  # the flow run's own, already connected
             await client.update_artifact(self._ids[kind], change)
+
+
+def shown_link(link: str) -> str:
+    """`link` without what may be a secret in it, empty if it is no plain address.
+
+    >>> shown_link("https://user:word@host:8787/status?token=abc")
+    'https://host:8787/status'
+    """
+    parts = urlsplit(link)
+    plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return plain if re.fullmatch(r"https?://[\w.:/%@+\[\]-]+", plain) else ""
+
+
+def plain_text(markdown: str) -> str:
+    """A line of Markdown as it reads in a log: code spans without their marks."""
+    return markdown.replace("`", "")
+
+
+def _log(message: str, *values: object) -> None:
+    """Writes a line into the log of the flow run; nothing outside of one."""
+    with suppress(MissingContextError):
+        get_run_logger().info(message, *values)
+
+
+async def _add_tags(words: tuple[str, ...]) -> None:
+    """Gives the flow run tags besides those that it has."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    kind = str(getattr(context.flow, "kind", "")).replace("_", "-")
+    tags = {*context.flow_run.tags, *words, *([kind] if kind else [])}
+    async with get_client() as client:
+        await client.update_flow_run(context.flow_run.id, tags=sorted(tags))
 
 
 async def _outcome(result: Found) -> str:

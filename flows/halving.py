@@ -14,17 +14,21 @@ import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from prefect_tune.batches import Batch, Planner
 from prefect_tune.errors import StoreUnavailable
+from prefect_tune.explained import search_book
+from prefect_tune.flows import forms
 from prefect_tune.flows.artifacts import SearchArtifacts
 from prefect_tune.flows.dispatch import Tally
 from prefect_tune.flows.display import TerminalDisplay
 from prefect_tune.flows.drive import Driver
-from prefect_tune.flows.places import open_store
+from prefect_tune.flows.noted import note
+from prefect_tune.flows.places import open_store, require_models
 from prefect_tune.flows.run import (
     Search,
     Watcher,
@@ -34,6 +38,7 @@ from prefect_tune.flows.run import (
     with_cost,
     write_report,
 )
+from prefect_tune.flows.saved import with_data
 from prefect_tune.flows.search import SearchFlow, search_body, search_flow, sync_twin
 from prefect_tune.halving_result import HalvingResult
 from prefect_tune.halving_search import Halving, prepare_halving
@@ -65,6 +70,9 @@ def ready_halving(kind: str, asked: dict[str, Any]) -> HalvingSearch:
     started = time.perf_counter()
     store = open_store(asked.get("store"))
     search = asked.get("sklearn") or _build(kind, asked, store)
+    if search.refit:
+        require_models(store, "refit fits one: or pass refit=False")
+    asked = with_data(asked, store)
     X, y = resolve_data(asked["X"], asked.get("y"), store)
     params = revive(asked.get("fit_params") or {}, store)
     options = {"params": params, "seed": asked.get("seed", 0), "name": asked.get("name") or f"{kind}-search"}
@@ -102,7 +110,7 @@ async def run_halving(search: HalvingSearch, lease: ClusterLease) -> HalvingResu
     """The result of `search`, run on the leased cluster inside the current flow run."""
     display, artifacts = TerminalDisplay(search.verbose), SearchArtifacts()
     artifacts.prepare()
-    await artifacts.start(search.spec.name)
+    await artifacts.start(search.spec.name, lease)
     with contextlib.ExitStack() as stack:
         stack.callback(display.close, None)
         runner = stack.enter_context(TuneTaskRunner(address=lease.address, client_kwargs=lease.client_kwargs))
@@ -146,6 +154,7 @@ class _Stage:
         compiled = await asyncio.to_thread(CompiledSearch, spec, store)
         planner = Planner(compiled, self.slots, search.resources)
         dry_run = summarise(compiled)
+        await note(partial(search_book, compiled), store, spec.scope)
         self.plan = _added(self.plan, dry_run)
         self._scratch.append(f"{self._run_id}-{rung.level}")
         file = await asyncio.to_thread(publish, spec, store, self._scratch[-1])
@@ -204,38 +213,39 @@ class HalvingFlow(SearchFlow):
 
 @search_flow("halving-grid-search", "halving-grid", HalvingFlow)
 async def ahalving_grid_search(
-    estimator: Any,
-    param_grid: Any,
-    X: Any,
-    y: Any = None,
+    estimator: forms.Estimator,
+    param_grid: forms.Space,
+    X: forms.Data,
+    y: forms.Target = None,
     *,
-    factor: float = 3,
+    factor: forms.Factor = 3,
     resource: str = "n_samples",
-    max_resources: int | str = "auto",
-    min_resources: int | str = "exhaust",
+    max_resources: forms.MaxResources = "auto",
+    min_resources: forms.MinResources = "exhaust",
     aggressive_elimination: bool = False,
-    cv: Any = 5,
-    scoring: Any = None,
+    cv: forms.Folds = 5,
+    scoring: forms.Scoring = None,
     refit: bool = True,
-    error_score: Any = None,
+    error_score: forms.ErrorScore = None,
     return_train_score: bool = True,
-    random_state: Any = None,
-    fit_params: dict[str, Any] | None = None,
-    seed: int = 0,
+    random_state: forms.Seed = None,
+    fit_params: forms.Arguments = None,
+    seed: forms.FromZero = 0,
     name: str = "halving-grid-search",
-    store: str | None = None,
-    cluster: Any = None,
+    store: forms.Store = None,
+    cluster: forms.Cluster = None,
     n_workers: int | None = None,
-    resources: dict[str, Any] | None = None,
-    worker_resources: dict[str, Any] | None = None,
-    verbose: int = 1,
+    resources: forms.Resources = None,
+    worker_resources: forms.Arguments = None,
+    verbose: forms.Verbosity = 1,
 ) -> HalvingResult:
     """The result of successive halving over a grid: fewer and fewer candidates, with more and more resource.
 
     Args:
         estimator: A scikit-learn estimator, or {"class": "dotted.Name", "params": {...}}.
         param_grid: Parameter name to list of values, or a list of such grids.
-        X: Data: arrays, a frame, what ingest() returned, or a path to a Parquet, CSV or .npy file.
+        X: Data: arrays, a frame, what ingest() returned, a path to a Parquet, CSV or .npy file, or a saved
+            block, such as parquet-data/NAME.
         y: Target: an array, or the name of a column of X.
         factor: One candidate in so many goes on, with so many times the resource.
         resource: What grows: n_samples, or an integer parameter of the estimator.
@@ -251,9 +261,9 @@ async def ahalving_grid_search(
         fit_params: Arguments of fit, such as groups, sample_weight or step__name.
         seed: Fills every random_state=None, by derivation.
         name: Name of the search, in the UI and in its artifacts.
-        store: Folder of the store. Default: tune in PREFECT_HOME.
-        cluster: Address of a Dask scheduler, or {"class": ..., "kwargs": ...}. Default: the cluster of the
-            enclosing flow, else local workers.
+        store: Folder or URL of the store, or step-store/NAME. Default: tune in PREFECT_HOME.
+        cluster: Address of a Dask scheduler, dask-cluster/NAME, or {"class": ..., "kwargs": ...}. Default:
+            the cluster of the enclosing flow, else local workers.
         n_workers: Number of local workers. Default: all cores.
         resources: Dask resources by step, such as {"clf": {"GPU": 1}}.
         worker_resources: Dask resources that each local worker offers.
@@ -264,39 +274,40 @@ async def ahalving_grid_search(
 
 @search_flow("halving-randomized-search", "halving-randomized", HalvingFlow)
 async def ahalving_randomized_search(
-    estimator: Any,
-    param_distributions: Any,
-    X: Any,
-    y: Any = None,
+    estimator: forms.Estimator,
+    param_distributions: forms.Space,
+    X: forms.Data,
+    y: forms.Target = None,
     *,
-    n_candidates: int | str = "exhaust",
-    factor: float = 3,
+    n_candidates: forms.Pool = "exhaust",
+    factor: forms.Factor = 3,
     resource: str = "n_samples",
-    max_resources: int | str = "auto",
-    min_resources: int | str = "smallest",
+    max_resources: forms.MaxResources = "auto",
+    min_resources: forms.MinResources = "smallest",
     aggressive_elimination: bool = False,
-    cv: Any = 5,
-    scoring: Any = None,
+    cv: forms.Folds = 5,
+    scoring: forms.Scoring = None,
     refit: bool = True,
-    error_score: Any = None,
+    error_score: forms.ErrorScore = None,
     return_train_score: bool = True,
-    random_state: Any = None,
-    fit_params: dict[str, Any] | None = None,
-    seed: int = 0,
+    random_state: forms.Seed = None,
+    fit_params: forms.Arguments = None,
+    seed: forms.FromZero = 0,
     name: str = "halving-randomized-search",
-    store: str | None = None,
-    cluster: Any = None,
+    store: forms.Store = None,
+    cluster: forms.Cluster = None,
     n_workers: int | None = None,
-    resources: dict[str, Any] | None = None,
-    worker_resources: dict[str, Any] | None = None,
-    verbose: int = 1,
+    resources: forms.Resources = None,
+    worker_resources: forms.Arguments = None,
+    verbose: forms.Verbosity = 1,
 ) -> HalvingResult:
     """The result of successive halving over candidates drawn from distributions.
 
     Args:
         estimator: A scikit-learn estimator, or {"class": "dotted.Name", "params": {...}}.
         param_distributions: Parameter name to distribution or list of values, or a list of such spaces.
-        X: Data: arrays, a frame, what ingest() returned, or a path to a Parquet, CSV or .npy file.
+        X: Data: arrays, a frame, what ingest() returned, a path to a Parquet, CSV or .npy file, or a saved
+            block, such as parquet-data/NAME.
         y: Target: an array, or the name of a column of X.
         n_candidates: Candidates at the start: a number, or exhaust for as many as max_resources pays for.
         factor: One candidate in so many goes on, with so many times the resource.
@@ -313,9 +324,9 @@ async def ahalving_randomized_search(
         fit_params: Arguments of fit, such as groups, sample_weight or step__name.
         seed: Fills every random_state=None, by derivation.
         name: Name of the search, in the UI and in its artifacts.
-        store: Folder of the store. Default: tune in PREFECT_HOME.
-        cluster: Address of a Dask scheduler, or {"class": ..., "kwargs": ...}. Default: the cluster of the
-            enclosing flow, else local workers.
+        store: Folder or URL of the store, or step-store/NAME. Default: tune in PREFECT_HOME.
+        cluster: Address of a Dask scheduler, dask-cluster/NAME, or {"class": ..., "kwargs": ...}. Default:
+            the cluster of the enclosing flow, else local workers.
         n_workers: Number of local workers. Default: all cores.
         resources: Dask resources by step, such as {"clf": {"GPU": 1}}.
         worker_resources: Dask resources that each local worker offers.

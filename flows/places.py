@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect_tune.errors import StoreUnavailable
+from prefect_tune.errors import StoreUnavailable, UserError
+from prefect_tune.flows.saved import cluster_spec, store_block
 from prefect_tune.store import StepStore, StoreWarning
 from prefect_tune.store.home import default_root
 from prefect_tune.store.overlay import Overlay
@@ -28,7 +29,7 @@ def open_store(wish: Any = None) -> Any:
     """A store that can be written: the one asked for, or a temporary one when that cannot be.
 
     Args:
-        wish: a store, a folder, or None for the default one.
+        wish: a store, a block `StepStore` or its name, a folder, a URL, or None for the default one.
 
     Warns:
         StoreWarning: once, when the search will keep nothing. What a read-only store knows is still used.
@@ -37,7 +38,7 @@ def open_store(wish: Any = None) -> Any:
         store, problem = wish, "it is read-only or full"
     else:
         try:
-            store, problem = StepStore.open(wish or default_root()), "it is read-only"
+            store, problem = _opened(wish), "it is read-only"
         except StoreUnavailable as error:
             store, problem = None, str(error)
     if store is not None and store.writable:
@@ -53,10 +54,33 @@ def open_store(wish: Any = None) -> Any:
     return Overlay(front, store) if store is not None else front
 
 
+def _opened(wish: Any) -> Any:
+    """The store that was asked for, in its budget if it has one."""
+    block = store_block(wish)
+    if block is None:
+        return StepStore.open(wish or default_root())
+    store = block.open()
+    block.make_room(store)
+    return store
+
+
 def _temporary_store() -> StepStore:
     folder = tempfile.mkdtemp(prefix="prefect-tune-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return StepStore.open(Path(folder) / "store")
+
+
+def require_models(store: Any, why: str) -> None:
+    """Nothing: the store keeps fitted models.
+
+    Raises:
+        UserError: it is `data-only`, so it neither takes nor gives what has to be unpickled.
+    """
+    if getattr(store, "trust", "local") == "data-only":
+        raise UserError(
+            f"store: {store.place} is data-only ({store.trust_reason}), so it keeps no fitted models, and {why}. "
+            "Open it with trust='local' if you trust everybody who can write there."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +105,9 @@ def open_places(
 ) -> Places:
     """API and cluster, started side by side where they must be started.
 
+    Args:
+        cluster: as for `open_cluster`, or a block `DaskCluster` or its name.
+
     Raises:
         ClusterUnreachable: the cluster does not answer.
         InfrastructureError: the API does not.
@@ -90,7 +117,10 @@ def open_places(
         lease = pool.submit(
             copy_context().run,
             lambda: open_cluster(
-                cluster, n_workers=n_workers, resources=dict(resources or {}) or None, announce=announce
+                cluster_spec(cluster),
+                n_workers=n_workers,
+                resources=dict(resources or {}) or None,
+                announce=announce,
             ),
         )
         try:

@@ -9,6 +9,7 @@ import uuid
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +19,12 @@ from prefect.states import Completed
 from prefect.tasks import task
 
 from prefect_tune.batches import Planner
+from prefect_tune.explained import search_book
 from prefect_tune.flows.artifacts import SearchArtifacts, artifact_key
 from prefect_tune.flows.dispatch import Tally
 from prefect_tune.flows.display import TerminalDisplay
 from prefect_tune.flows.drive import Driver
+from prefect_tune.flows.noted import note
 from prefect_tune.plan import CompiledSearch, SearchPlan, summarise
 from prefect_tune.report.pages import Found
 from prefect_tune.report.pages import page as page_of
@@ -83,11 +86,12 @@ async def run_search(search: Search, lease: ClusterLease) -> SearchResult:
     spec, store, run_id = search.spec, search.store, uuid.uuid4().hex
     display, artifacts = TerminalDisplay(search.verbose), SearchArtifacts()
     artifacts.prepare()
-    await artifacts.start(spec.name)
+    await artifacts.start(spec.name, lease)
     compiled = await asyncio.to_thread(CompiledSearch, spec, store)
     planner = Planner(compiled, lease.n_slots, search.resources)
     dry_run = summarise(compiled)
     file = await asyncio.to_thread(publish, spec, store, run_id)
+    noted = asyncio.create_task(note(partial(search_book, compiled), store, spec.scope))
     try:
         if dry_run.known:
             await note_known(dry_run.known, dry_run.distinct)
@@ -109,6 +113,7 @@ async def run_search(search: Search, lease: ClusterLease) -> SearchResult:
         return result
     finally:
         display.close(None)
+        await noted
         await asyncio.to_thread(store.drop_scratch, run_id)
 
 

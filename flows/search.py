@@ -19,9 +19,11 @@ from prefect import Flow
 
 from prefect_tune.data import DataRef
 from prefect_tune.errors import StoreUnavailable
+from prefect_tune.flows import forms
 from prefect_tune.flows.display import TerminalDisplay
-from prefect_tune.flows.places import Places, open_places, open_store
+from prefect_tune.flows.places import Places, open_places, open_store, require_models
 from prefect_tune.flows.run import Search, run_search
+from prefect_tune.flows.saved import data_form, judged, place_forms, with_data
 from prefect_tune.report.progress import Progress
 from prefect_tune.request import build_search, portable, reference, resolve_data, revive
 from prefect_tune.results import SearchResult
@@ -42,6 +44,9 @@ def ready_search(kind: str, asked: dict[str, Any]) -> Search:
     started = time.perf_counter()
     store = open_store(asked.get("store"))
     search = asked.get("sklearn") or build_search(kind, asked, store)
+    if search.refit:
+        require_models(store, "refit fits one: or pass refit=False")
+    asked = with_data(asked, store)
     X, y = resolve_data(asked["X"], asked.get("y"), store)
     params = revive(asked.get("fit_params") or {}, store)
     seed, name = asked.get("seed", 0), asked.get("name") or f"{kind}-search"
@@ -65,13 +70,12 @@ def json_parameters(asked: dict[str, Any], search: Search) -> dict[str, Any]:
     """`asked` as the flow run's parameters: plain JSON, with references to the store for what is live."""
     spec, store = search.spec, search.store
     special: dict[str, Any] = {
-        "X": spec.X.to_json(),
+        "X": data_form(asked["X"], spec.X),
         "y": spec.y.to_json() if isinstance(spec.y, DataRef) else None,
         "fit_params": {
             name: reference(value, store) for name, value in (asked.get("fit_params") or {}).items()
         },
-        "store": str(store.root),
-        "cluster": getattr(asked.get("cluster"), "scheduler_address", asked.get("cluster")),
+        **place_forms(asked, store),
     }
     plain = {
         name: portable(value, store) for name, value in asked.items() if name not in {*special, "sklearn"}
@@ -87,8 +91,9 @@ async def search_body(
     if handed is not None:
         HANDED_OVER.set(None)
         return await run(handed[0], handed[1].lease)
-    search = await asyncio.to_thread(ready, kind, asked)
-    places = await asyncio.to_thread(open_places_for, asked)
+    with judged():
+        search = await asyncio.to_thread(ready, kind, asked)
+        places = await asyncio.to_thread(open_places_for, asked)
     try:
         return await run(search, places.lease)
     finally:
@@ -136,9 +141,14 @@ class SearchFlow(Flow):
         if asked.get("cluster") is None and asked.get("n_workers") is None:
             asked["cluster"] = enclosing_cluster()
         if self.isasync:
-            return self._run(asked)
+            return self._judged(asked)
         assert isinstance(self.twin, SearchFlow)  # every sync flow here is made with one
         return run_blocking(self.twin.start(asked))
+
+    async def _judged(self, asked: dict[str, Any]) -> Any:
+        """`_run`; inside the flow run of a deployment, what its parameters may name is limited."""
+        with judged(always=False):
+            return await self._run(asked)
 
     async def _run(self, asked: dict[str, Any]) -> SearchResult:
         search = await asyncio.to_thread(self.ready, self.kind, asked)
@@ -192,32 +202,33 @@ def search_flow(name: str, kind: str, family: type[SearchFlow] = SearchFlow) -> 
 
 @search_flow("grid-search", "grid")
 async def agrid_search(
-    estimator: Any,
-    param_grid: Any,
-    X: Any,
-    y: Any = None,
+    estimator: forms.Estimator,
+    param_grid: forms.Space,
+    X: forms.Data,
+    y: forms.Target = None,
     *,
-    scoring: Any = None,
-    cv: Any = None,
-    refit: Any = True,
-    error_score: Any = None,
+    scoring: forms.Scoring = None,
+    cv: forms.Folds = None,
+    refit: forms.Refit = True,
+    error_score: forms.ErrorScore = None,
     return_train_score: bool = False,
-    fit_params: dict[str, Any] | None = None,
-    seed: int = 0,
+    fit_params: forms.Arguments = None,
+    seed: forms.FromZero = 0,
     name: str = "grid-search",
-    store: str | None = None,
-    cluster: Any = None,
+    store: forms.Store = None,
+    cluster: forms.Cluster = None,
     n_workers: int | None = None,
-    resources: dict[str, Any] | None = None,
-    worker_resources: dict[str, Any] | None = None,
-    verbose: int = 1,
+    resources: forms.Resources = None,
+    worker_resources: forms.Arguments = None,
+    verbose: forms.Verbosity = 1,
 ) -> SearchResult:
     """The result of an exhaustive search over a grid, with equal steps run once.
 
     Args:
         estimator: A scikit-learn estimator, or {"class": "dotted.Name", "params": {...}}.
         param_grid: Parameter name to list of values, or a list of such grids.
-        X: Data: arrays, a frame, what ingest() returned, or a path to a Parquet, CSV or .npy file.
+        X: Data: arrays, a frame, what ingest() returned, a path to a Parquet, CSV or .npy file, or a saved
+            block, such as parquet-data/NAME.
         y: Target: an array, or the name of a column of X.
         scoring: A scorer name, a list or dict of them, or a callable.
         cv: Number of folds, or a splitter.
@@ -227,9 +238,9 @@ async def agrid_search(
         fit_params: Arguments of fit, such as groups, sample_weight or step__name.
         seed: Fills every random_state=None, by derivation.
         name: Name of the search, in the UI and in its artifacts.
-        store: Folder of the store. Default: tune in PREFECT_HOME.
-        cluster: Address of a Dask scheduler, or {"class": ..., "kwargs": ...}. Default: the cluster of the
-            enclosing flow, else local workers.
+        store: Folder or URL of the store, or step-store/NAME. Default: tune in PREFECT_HOME.
+        cluster: Address of a Dask scheduler, dask-cluster/NAME, or {"class": ..., "kwargs": ...}. Default:
+            the cluster of the enclosing flow, else local workers.
         n_workers: Number of local workers. Default: all cores.
         resources: Dask resources by step, such as {"clf": {"GPU": 1}}.
         worker_resources: Dask resources that each local worker offers.
@@ -240,34 +251,35 @@ async def agrid_search(
 
 @search_flow("randomized-search", "randomized")
 async def arandomized_search(
-    estimator: Any,
-    param_distributions: Any,
-    X: Any,
-    y: Any = None,
+    estimator: forms.Estimator,
+    param_distributions: forms.Space,
+    X: forms.Data,
+    y: forms.Target = None,
     *,
-    n_iter: int = 10,
-    random_state: Any = None,
-    scoring: Any = None,
-    cv: Any = None,
-    refit: Any = True,
-    error_score: Any = None,
+    n_iter: forms.AtLeastOne = 10,
+    random_state: forms.Seed = None,
+    scoring: forms.Scoring = None,
+    cv: forms.Folds = None,
+    refit: forms.Refit = True,
+    error_score: forms.ErrorScore = None,
     return_train_score: bool = False,
-    fit_params: dict[str, Any] | None = None,
-    seed: int = 0,
+    fit_params: forms.Arguments = None,
+    seed: forms.FromZero = 0,
     name: str = "randomized-search",
-    store: str | None = None,
-    cluster: Any = None,
+    store: forms.Store = None,
+    cluster: forms.Cluster = None,
     n_workers: int | None = None,
-    resources: dict[str, Any] | None = None,
-    worker_resources: dict[str, Any] | None = None,
-    verbose: int = 1,
+    resources: forms.Resources = None,
+    worker_resources: forms.Arguments = None,
+    verbose: forms.Verbosity = 1,
 ) -> SearchResult:
     """The result of a search over candidates drawn from distributions, with equal steps run once.
 
     Args:
         estimator: A scikit-learn estimator, or {"class": "dotted.Name", "params": {...}}.
         param_distributions: Parameter name to distribution or list of values, or a list of such spaces.
-        X: Data: arrays, a frame, what ingest() returned, or a path to a Parquet, CSV or .npy file.
+        X: Data: arrays, a frame, what ingest() returned, a path to a Parquet, CSV or .npy file, or a saved
+            block, such as parquet-data/NAME.
         y: Target: an array, or the name of a column of X.
         n_iter: Number of candidates to draw.
         random_state: Seed of the draw. Default: derived from seed, so that a second run draws the same.
@@ -279,9 +291,9 @@ async def arandomized_search(
         fit_params: Arguments of fit, such as groups, sample_weight or step__name.
         seed: Fills every random_state=None, by derivation.
         name: Name of the search, in the UI and in its artifacts.
-        store: Folder of the store. Default: tune in PREFECT_HOME.
-        cluster: Address of a Dask scheduler, or {"class": ..., "kwargs": ...}. Default: the cluster of the
-            enclosing flow, else local workers.
+        store: Folder or URL of the store, or step-store/NAME. Default: tune in PREFECT_HOME.
+        cluster: Address of a Dask scheduler, dask-cluster/NAME, or {"class": ..., "kwargs": ...}. Default:
+            the cluster of the enclosing flow, else local workers.
         n_workers: Number of local workers. Default: all cores.
         resources: Dask resources by step, such as {"clf": {"GPU": 1}}.
         worker_resources: Dask resources that each local worker offers.
@@ -298,7 +310,7 @@ def sync_twin(async_flow: SearchFlow) -> SearchFlow:
 
     run.__name__ = run.__qualname__ = async_flow.fn.__name__.removeprefix("a")
     run.__doc__, run.__module__ = async_flow.fn.__doc__, async_flow.fn.__module__
-    run.__signature__ = inspect.signature(async_flow.fn)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.signature(async_flow.fn, eval_str=True)  # type: ignore[attr-defined]
     made = type(async_flow)(
         run, name=async_flow.name, flow_run_name="{name}", validate_parameters=False, persist_result=False
     )

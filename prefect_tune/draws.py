@@ -7,7 +7,8 @@ second run asks the same questions.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,3 +103,20 @@ def _indices(train: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
     for index in (np.asarray(train), np.asarray(test)):
         pair.append(np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64, copy=False))
     return pair[0], pair[1]
+
+
+def pack_splits(splits: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """All index arrays of a search in one array of whole numbers, so that workers map it and unpickle nothing.
+
+    Its head says how long each of them is: the number of arrays, their lengths, then train and test of each fold.
+    """
+    arrays = [np.asarray(index, dtype=np.int64) for pair in splits for index in pair]
+    return np.concatenate([[len(arrays)], [len(array) for array in arrays], *arrays]).astype(np.int64)
+
+
+def unpack_splits(packed: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(train, test) of each fold, as views of what `pack_splits` has made."""
+    count = int(packed[0])
+    ends = np.cumsum(packed[: count + 1]) + 1  # the head itself comes first
+    arrays = [packed[start:end] for start, end in itertools.pairwise(ends)]
+    return list(zip(arrays[::2], arrays[1::2], strict=True))

@@ -79,6 +79,28 @@ class NotPicklable(UserError):
     """The estimator, scorer or parameter value cannot travel to a worker."""
 
 
+class NotAllowed(UserError):
+    """Parameters of a deployment or a saved block name code outside the allowed modules.
+
+    Args:
+        place: the parameter that names it.
+        name: the dotted name as written.
+        why: what is wrong with it, in words.
+        allowed: the modules that may be named.
+        move: what to do where the flow runs.
+    """
+
+    def __init__(self, place: str, name: str, why: str, allowed: Iterable[str], move: str) -> None:
+        self.place, self.name, self.why, self.allowed, self.move = place, name, why, tuple(allowed), move
+        super().__init__(
+            f"{place}: {name!r} {why}. Parameters of a deployment or a saved block may name classes of "
+            f"{', '.join(self.allowed)}; to allow more, {move} where the flow runs."
+        )
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.place, self.name, self.why, self.allowed, self.move)
+
+
 class MissingDependency(UserError, ImportError):
     """A package that this request needs is not installed."""
 

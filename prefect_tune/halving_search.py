@@ -21,7 +21,7 @@ import numpy as np
 
 from prefect_tune.arguments import check_params, ingest_pair
 from prefect_tune.data import ingest
-from prefect_tune.draws import draw_candidates, resolve_scorers
+from prefect_tune.draws import draw_candidates, pack_splits, resolve_scorers, unpack_splits
 from prefect_tune.errors import DataError, ScheduleError, ScoringError, SpaceError, UnknownParameter
 from prefect_tune.halving_models import WaitingModels, growth_in
 from prefect_tune.halving_result import SAMPLES, HalvingResult, Ladder
@@ -86,7 +86,7 @@ class Halving:
             start,
             candidates=[start.candidates[i] for i in self.survivors],
             drawn=[start.drawn[i] for i in self.survivors],
-            splits=ingest([index for pair in splits for index in pair], self.store, name="cv"),
+            splits=ingest(pack_splits(splits), self.store, name="cv"),
             folds=fold_identity(start.X, start.y, splits, start.fit_params, start.score_params),
         )
 
@@ -99,8 +99,8 @@ class Halving:
             count = int(share * len(index))
             return resample(index, replace=False, n_samples=count, random_state=self._state)
 
-        flat = self.store.load_blob(self.start.splits.blob)
-        return [(some(flat[i]), some(flat[i + 1])) for i in range(0, len(flat), 2)]
+        splits = unpack_splits(self.store.load_blob(self.start.splits.blob))
+        return [(some(train), some(test)) for train, test in splits]
 
     def take_in(self, rung: Rung, compiled: CompiledSearch, failures: Mapping[bytes, LeafFailure]) -> None:
         """Adds a finished iteration to the table, and keeps the best for the next.

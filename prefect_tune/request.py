@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from prefect_tune import allowed
 from prefect_tune.data import DataRef, ingest, read_file
 from prefect_tune.errors import DataError, MissingDependency, UserError, did_you_mean
 from prefect_tune.store import BlobRef, MissingBlob, StepStore
@@ -73,6 +74,7 @@ def revive(form: Any, store: StepStore, place: str = "value") -> Any:
 
     Raises:
         MissingDependency: a class whose package is not installed.
+        NotAllowed: a class that these parameters may not name (see `allowed`).
         UserError: a class that cannot be found or built.
     """
     if isinstance(form, Mapping):
@@ -111,6 +113,7 @@ def _build(name: Any, params: Mapping[str, Any], place: str) -> Any:
         raise UserError(
             f"{place}: 'class' must be the dotted name of a class, such as 'sklearn.svm.SVC', got {name!r}."
         )
+    allowed.check_name(name, place)
     module, _, attribute = name.rpartition(".")
     try:
         loaded = importlib.import_module(module)
@@ -125,6 +128,7 @@ def _build(name: Any, params: Mapping[str, Any], place: str) -> Any:
         raise UserError(
             f"{place}: there is no {attribute!r} in {module!r}.{hint} Give the dotted name of a class."
         )
+    allowed.check_kind(kind, name, place)
     try:
         return kind(**params)
     except TypeError as error:

@@ -16,7 +16,7 @@ import numpy as np
 
 from prefect_tune.arguments import FitParam, check_params, ingest_pair, store_param
 from prefect_tune.data import DataRef, ingest
-from prefect_tune.draws import draw_candidates, draw_splits, resolve_scorers
+from prefect_tune.draws import draw_candidates, draw_splits, pack_splits, resolve_scorers
 from prefect_tune.errors import DataError, NotPicklable, UserError
 from prefect_tune.graph import Compiler
 from prefect_tune.growing import Growth
@@ -41,7 +41,7 @@ class SearchSpec:
         scorer: what scikit-learn's search would call: a scorer, or a dict of them.
         metrics: names of the metrics; `("score",)` for a single one.
         X, y: the data; y is None for unsupervised searches.
-        splits: the folds as a list of (train, test) index arrays.
+        splits: the folds, as `pack_splits` writes them.
         n_splits: number of folds.
         folds: their identity.
         error_score: `"raise"` or the score of a failed fit.
@@ -142,7 +142,7 @@ def prepare(
     params = check_params(X, dict(params or {}))
     sent = search._get_routed_params_for_fit(params)
     splits = draw_splits(search, X, y, sent.splitter.split, seed)
-    split_ref = ingest([index for pair in splits for index in pair], store, name="cv")
+    split_ref = ingest(pack_splits(splits), store, name="cv")
     fit_params = {n: store_param(n, v, X, store) for n, v in sent.estimator.fit.items() if v is not None}
     score_params = {n: store_param(n, v, X, store) for n, v in sent.scorer.score.items() if v is not None}
     # numpy scalars become Python values, for the key and for the fit alike; the table shows what was drawn.

@@ -96,7 +96,7 @@ def publish(spec: SearchSpec | TrainingSpec, store: StepStore, run_id: str) -> S
         NotPicklable: naming the part that cannot travel.
     """
     try:
-        digest = write_published(spec, path := store.scratch(run_id) / "search.pickle")
+        digest = write_published(spec, path := store.scratch(run_id) / "search.pickle", store)
     except OSError:
         raise
     except Exception as error:
@@ -160,7 +160,8 @@ def _evaluator(search: SearchFile) -> Evaluator:
         place = str(search.store.root)
         if vars(_local).get("place") != place:
             _local.place, _local.memo = place, Memo(MEMO_BYTES)
-        found = Evaluator(read_published(search.path, search.digest), search.store, _local.memo)
+        spec = read_published(search.path, search.digest, search.store)
+        found = Evaluator(spec, search.store, _local.memo)
     evaluators[search.digest] = found
     while len(evaluators) > 2:
         evaluators.popitem(last=False)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from prefect_tune.arguments import FitParam
+from prefect_tune.draws import unpack_splits
 from prefect_tune.nodes import TRAIN
 from prefect_tune.search import SearchSpec
 from prefect_tune.store import StepStore
@@ -30,8 +31,7 @@ class Dataset:
         self.spec = spec
         self.X = protect(store.load_blob(spec.X.blob))
         self.y = protect(store.load_blob(spec.y.blob)) if spec.y is not None else None
-        flat = store.load_blob(spec.splits.blob)
-        self.splits = [(np.asarray(flat[i]), np.asarray(flat[i + 1])) for i in range(0, len(flat), 2)]
+        self.splits = unpack_splits(store.load_blob(spec.splits.blob))
         self._params = {
             name: store.load_blob(param.ref.blob)
             for name, param in {**spec.fit_params, **spec.score_params}.items()

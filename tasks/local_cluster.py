@@ -2,7 +2,8 @@
 
 Rule 1: workers are started with a command of ours, not by multiprocessing: they never import the user's
         `__main__`, so a script needs no main guard, and a notebook or standard input will do.
-Rule 2: one thread per worker, BLAS and OpenMP pinned before they load, one hash seed, loopback only.
+Rule 2: one thread per worker unless its group says otherwise, BLAS and OpenMP pinned before they load, one
+        hash seed, loopback only.
 Rule 3: a worker that is killed is started again; one that can't stay up is given up, and the log says so.
 Rule 4: nothing stays behind: no process, no folder, however the driver ends (see `tasks/child.py`).
 """
@@ -27,6 +28,7 @@ from prefect.logging import get_logger
 
 from prefect_tune.errors import InfrastructureError
 from prefect_tune.tasks.child import start_child, stop_child
+from prefect_tune.tasks.groups import Group
 from prefect_tune.tasks.threads import THREAD_VARIABLES
 
 _PRELOAD = (
@@ -89,8 +91,8 @@ class WorkerProcess(ProcessInterface):
     def _spawn(self) -> None:
         worker = {
             "name": self.name,
-            "nthreads": 1,
-            "memory_limit": 0,
+            "nthreads": self._options["threads"],
+            "memory_limit": self._options["memory_limit"],
             "dashboard": False,
             "host": "127.0.0.1",
             "local_directory": self._options["scratch"],
@@ -141,18 +143,11 @@ class WorkerProcess(ProcessInterface):
 
 
 class TuneCluster(SpecCluster):
-    """A running local cluster of `n_workers` processes; close it, or leave that to the end of the process."""
+    """A running local cluster of these worker groups; close it, or leave that to the end of the process."""
 
-    def __init__(
-        self, n_workers: int, *, resources: dict[str, float] | None = None, api_url: str | None = None
-    ) -> None:
+    def __init__(self, *groups: Group, api_url: str | None = None) -> None:
         _quiet_scheduler()
         self.scratch = tempfile.mkdtemp(prefix="prefect-tune-")
-        options = {
-            "scratch": self.scratch,
-            "resources": dict(resources or {}),
-            "environment": worker_environment(api_url),
-        }
         scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}
         try:
             # The scheduler takes its scratch folder from the configuration only.
@@ -160,7 +155,7 @@ class TuneCluster(SpecCluster):
                 {"temporary-directory": self.scratch, "distributed.scheduler.allowed-failures": 1}
             ):
                 super().__init__(
-                    workers={i: {"cls": WorkerProcess, "options": options} for i in range(n_workers)},
+                    workers=self._workers(groups, worker_environment(api_url)),
                     scheduler={"cls": Scheduler, "options": scheduler},
                     name="prefect-tune",
                     silence_logs=logging.ERROR,
@@ -168,6 +163,22 @@ class TuneCluster(SpecCluster):
         except BaseException:
             shutil.rmtree(self.scratch, ignore_errors=True)
             raise
+
+    def _workers(self, groups: tuple[Group, ...], environment: dict[str, str]) -> dict[Any, Any]:
+        """Dask's specification of the workers: by number, in a group with a name by that and a number."""
+        found: dict[Any, Any] = {}
+        for group in groups:
+            options = {
+                "scratch": self.scratch,
+                "resources": dict(group.resources),
+                "threads": group.threads,
+                "memory_limit": group.memory_limit,
+            }
+            for number in range(group.workers):
+                name = f"{group.name}-{number}" if group.name else number
+                own = {"environment": {**environment, **group.environment(number)}}
+                found[name] = {"cls": WorkerProcess, "options": {**options, **own}}
+        return found
 
     def wait_for_workers_started(self, announce: Callable[[str], None] | None = None) -> None:
         """Returns when every worker has registered.

@@ -27,7 +27,7 @@ ORDER = (
     ("_version", "errors", "constraints", "text"),
     ("identity",),
     ("store", "trials"),
-    ("space", "data", "routing", "identifier"),
+    ("space", "data", "routing", "identifier", "allowed"),
     ("chunks",),
     ("samplers", "schedules", "request", "draws", "arguments", "model"),
     ("tuning",),
@@ -40,6 +40,7 @@ ORDER = (
     ("search",),
     ("training",),
     ("plan",),
+    ("explained",),
     ("batches", "rounds"),
     ("dry_run",),
     ("results",),
@@ -53,7 +54,7 @@ ORDER = (
 BASIC = {"numpy", "scipy", "blake3", "orjson"}  # orjson: the store's action records
 PREFECT = {"prefect", "prefect_dask", "pydantic"}  # pydantic: Prefect's own way to declare fields
 DASK = {"dask", "distributed"}
-LAZY = {"pandas", "pyarrow", "sklearn", "optuna", "matplotlib", "PIL", "cloudpickle"}
+LAZY = {"pandas", "pyarrow", "sklearn", "optuna", "matplotlib", "PIL", "cloudpickle", "obstore"}
 HELPERS = {"threadpoolctl", "cloudpickle", "psutil", "rich", "httpx", "uvicorn", "anyio"}
 
 
@@ -70,7 +71,7 @@ TABLE = {
     "core": Row(anywhere={"core"} | BASIC, in_functions=LAZY),
     # The public face: the classes that mirror scikit-learn's. Flows are loaded when a search is started.
     "facade": Row(anywhere={"core", "facade", "sklearn"} | BASIC, in_functions=LAZY | DASK | {"flows"}),
-    "blocks": Row(anywhere={"core", "blocks"} | BASIC | PREFECT, in_functions=LAZY),
+    "blocks": Row(anywhere={"core", "blocks"} | BASIC | PREFECT, in_functions=LAZY | {"sqlalchemy"}),
     "tasks": Row(
         anywhere={"core", "blocks", "tasks"} | BASIC | PREFECT | DASK | HELPERS,
         in_functions=LAZY,
@@ -81,7 +82,7 @@ TABLE = {
         | PREFECT
         | DASK
         | HELPERS
-        | {"cyclopts", "yaml"},
+        | {"cyclopts", "yaml", "packaging", "markdown_it"},
         in_functions=LAZY | {"IPython", "mlflow"},
     ),
 }
@@ -103,6 +104,7 @@ INSTALLED_AS = {
     "PIL": "pillow",
     "IPython": "ipykernel",
     "mlflow": "mlflow-skinny",
+    "markdown_it": "markdown-it-py",
 }
 
 SOURCES = sorted(path for folder in FOLDERS.values() for path in (ROOT / folder).rglob("*.py"))

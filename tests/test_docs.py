@@ -22,6 +22,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TOGETHER = [
     ROOT / "docs" / "tutorial-2.md",
     ROOT / "docs" / "tutorial-3.md",
+    ROOT / "docs" / "tutorial-4.md",
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
 ]
 ALONE = [ROOT / "README.md", *sorted({*(ROOT / "docs").glob("*.md")} - {*TOGETHER})]
@@ -95,6 +96,8 @@ def run_pages(pages: list[Path], folder: Path) -> None:
     if not scripts:
         return
     env = os.environ | {"PREFECT_HOME": str(folder / "prefect")}
+    # A page that saves a block without a server has Prefect start one, on a new database.
+    env["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
     done = subprocess.run(
         [sys.executable, "-c", RUN, *map(str, scripts)],
         env=env,

@@ -9,7 +9,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import joblib
 import pandas as pd
 import pytest
 import yaml
@@ -20,6 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 
 
+# Arguments that make an example small enough for every test run.
+SMALL = {"05_flights": ["--months", "3", "--rows", "900", "--chunks", "3"]}
+
+
 @pytest.mark.cluster
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(script: Path, tmp_path: Path) -> None:
@@ -27,12 +33,12 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "home")}
     environment.pop("PREFECT_API_URL", None)
     done = subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), *SMALL.get(script.stem, [])],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     if script.stem == "01_digits":
@@ -69,7 +75,51 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
         assert found is not None, done.stdout
         first, more = map(int, found.groups())
         assert 8 <= first < more < 144
+    if script.stem == "05_flights":
+        rows = dict(re.findall(r"^│ ([a-z, ]+?) +│ (.*?) *│$", done.stdout, re.MULTILINE))
+        calls, planned, refit = (
+            [int(part) for part in rows[name].split("│")]
+            for name in ("training calls run", "of", "calls of the refit")
+        )
+        # Three brackets: 9 and 5 and 3 candidates, up to 9 and then 12 calls; see the plan of Hyperband.
+        assert planned == [69, 85]
+        # New are 3 calls to 12 for each that gets that far, 1 to the rung that has moved from 3 to 4, and
+        # what candidates train that only the second run has promoted: 8 calls at most.
+        assert calls[0] == 69
+        assert 3 * 3 + 5 + 3 <= calls[1] <= 3 * 3 + 5 + 8
+        # The months that were held back are trained on at last, and what a bracket ended before.
+        assert refit[0] == 2 * 3
+        assert refit[1] in (2 * 3, 3 * 3)
+        exam, table = ([float(part) for part in rows[n].split("│")] for n in ("exam", "exam, by a table"))
+        assert all(model > other + 0.02 for model, other in zip(exam, table, strict=True))
+        model = load_model(tmp_path / re.search(r"model: (.*)", done.stdout)[1])
+        month = pd.read_parquet(tmp_path / "flights" / "monthly" / "2013-12.parquet")
+        assert model.predict_proba(month).shape == (900, 2)
+        assert "data:image/png" in (tmp_path / "flights" / "model" / "card.md").read_text(encoding="utf-8")
+    if script.stem == "06_fan_out":
+        rows = re.findall(
+            r"^(linear|kernel|trees)(, closer)? +(\S+) +(\d+) +(\d+)$", done.stdout, re.MULTILINE
+        )
+        steps = {(name, bool(closer)): (int(run), int(known)) for name, closer, _, run, known in rows}
+        # 3 folds of: scale and PCA, on two sides; 4 fits and their scores. The preparation is shared by all.
+        assert sorted(steps[name, False] for name in ("linear", "kernel", "trees")) == [
+            (24, 12),
+            (24, 12),
+            (36, 0),
+        ]
+        # The deployment is a process of its own; of its 12 candidates 4 are known.
+        assert steps[next(key for key in steps if key[1])] == (48, 36)
     assert Path(done.stdout.split("report: ")[-1].strip()).is_file()
+
+
+def load_model(file: Path) -> Any:
+    """The published model, by skops or joblib."""
+    if file.suffix == ".skops":
+        from skops.io import get_untrusted_types, load
+
+        assert get_untrusted_types(file=file) == []
+        return load(file)
+    return joblib.load(file)
 
 
 def write_tables(folder: Path) -> None:

@@ -37,6 +37,7 @@ from prefect_tune.flows.adaptive.ready import (
 from prefect_tune.flows.adaptive.run import run_adaptive
 from prefect_tune.flows.adaptive.validation import open_validation
 from prefect_tune.flows.places import Places, open_store
+from prefect_tune.flows.saved import name_of, with_chunks
 from prefect_tune.flows.search import (
     HANDED_OVER,
     SearchFlow,
@@ -59,11 +60,14 @@ class AdaptiveFlow(SearchFlow):
 
     async def _run(self, asked: dict[str, Any]) -> AdaptiveResult:
         places: Places | None = None
+        named = {"store": asked.get("store"), "validation": asked.get("validation")}
         try:
             if is_chunked(asked["X"]):
                 asked, places = await asyncio.to_thread(self._stored, asked)
             search = await asyncio.to_thread(ready_adaptive, self.kind, asked)
-            parameters = await asyncio.to_thread(adaptive_parameters, asked, search)
+            # Chunks were put into the store as it was opened; the flow run keeps the names that were given.
+            names = {name: value for name, value in named.items() if name_of(value)}
+            parameters = await asyncio.to_thread(adaptive_parameters, {**asked, **names}, search)
             if places is None:
                 places = await asyncio.to_thread(open_places_for, asked)
             token = HANDED_OVER.set((search, places))  # type: ignore[arg-type]
@@ -84,6 +88,7 @@ class AdaptiveFlow(SearchFlow):
         # What is wrong with the question is said before any block is computed.
         drawn_races(self.kind, revived(asked, store))
         X, y = _collections(asked)
+        asked = {**asked, "validation": with_chunks(asked, store).get("validation")}
         if asked.get("validation") is not None:
             asked = {**asked, "validation": open_validation(asked, {}, _described(X, y), store)}
         if asked.get("cluster") is None and asked.get("n_workers") is None:

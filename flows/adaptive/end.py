@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 
 from prefect_tune.errors import UserError
+from prefect_tune.explained import Book, training_book
 from prefect_tune.flows.adaptive.board import Board, BoardDispatch
 from prefect_tune.flows.adaptive.search import AdaptiveSearch
 from prefect_tune.flows.run import flow_run_page, pass_on_warnings
@@ -81,6 +82,17 @@ def list_failures(board: Board) -> tuple[Failure, ...]:
         )
         for (row, split), failure in sorted(board.failures.items())
     )
+
+
+def rounds_book(board: Board, histories: Sequence[RaceHistory]) -> Book:
+    """What the keys of the search are made of; only for use in the board's thread."""
+    levels: dict[int, list[int]] = {}
+    for event in (event for history in histories for event in history.events):
+        levels.setdefault(event.row, []).append(event.level)
+    paths = {row: [tuple(reached[: i + 1]) for i in range(len(reached))] for row, reached in levels.items()}
+    splits = range(board.spec.n_splits)
+    reached = {(row, split): found for row, found in paths.items() for split in splits}
+    return training_book(board.spec, reached, board.chain)
 
 
 class ModelDispatch(BoardDispatch):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prefect_tune.flows import forms
 from prefect_tune.results import AdaptiveResult
 
 
@@ -27,46 +28,65 @@ REQUIRED = inspect.Parameter.empty
 
 FIRST = (
     Parameter(
-        "estimator", REQUIRED, Any, 'A scikit-learn estimator, or {"class": "dotted.Name", "params": {...}}.'
+        "estimator",
+        REQUIRED,
+        forms.Estimator,
+        'A scikit-learn estimator, or {"class": "dotted.Name", "params": {...}}.',
     ),
     Parameter(
         "parameters",
         REQUIRED,
-        Any,
+        forms.Space,
         "Parameter name to distribution or list of values, or a list of such spaces.",
     ),
     Parameter(
         "X",
         REQUIRED,
-        Any,
-        "Data: arrays, frames, sparse matrices, dask collections, or the path of a Parquet file or folder.",
+        forms.Data,
+        "Data: arrays, frames, sparse matrices, dask collections, the path of a Parquet file or folder, or a "
+        "saved block, such as parquet-data/NAME.",
     ),
-    Parameter("y", None, Any, "Target: like X, or the name of a column."),
+    Parameter("y", None, forms.Target, "Target: like X, or the name of a column."),
 )
 PLATEAU = (
     Parameter(
-        "patience", False, Any, "Stop a candidate whose score has not risen for so many units; false: off."
+        "patience",
+        False,
+        forms.Patience,
+        "Stop a candidate whose score has not risen for so many units; false: off.",
     ),
     Parameter("tol", 0.001, float | None, "How much the score must have risen."),
 )
 HYPERBAND = (
-    Parameter("max_iter", 81, int, "Units of the resource that no candidate exceeds."),
-    Parameter("aggressiveness", 3, float, "Factor between rungs, at least 2."),
-    Parameter("brackets", None, Any, "Brackets of your own: a list of [candidates, first units]."),
-    Parameter("bracket_sizes", "jmlr", str, "Which published sizes: jmlr, jmlr-table or upward."),
+    Parameter("max_iter", 81, forms.AtLeastOne, "Units of the resource that no candidate exceeds."),
+    Parameter("aggressiveness", 3, forms.FactorOfTwo, "Factor between rungs, at least 2."),
+    Parameter("brackets", None, forms.Brackets, "Brackets of your own: a list of [candidates, first units]."),
+    Parameter(
+        "bracket_sizes", "jmlr", forms.BracketSizes, "Which published sizes: jmlr, jmlr-table or upward."
+    ),
 )
 HALVING = (
-    Parameter("n_initial_parameters", 10, Any, 'Number of candidates to draw, or "grid" for all of a grid.'),
+    Parameter(
+        "n_initial_parameters",
+        10,
+        forms.HowMany,
+        'Number of candidates to draw, or "grid" for all of a grid.',
+    ),
     Parameter(
         "n_initial_iter", None, int | None, "Units before the first comparison. Default: from max_iter."
     ),
     Parameter("max_iter", None, int | None, "Units that no candidate exceeds. Default: as the rungs come."),
-    Parameter("aggressiveness", 3, float, "Factor between rungs, at least 2."),
+    Parameter("aggressiveness", 3, forms.FactorOfTwo, "Factor between rungs, at least 2."),
 )
 INCREMENTAL = (
-    Parameter("n_initial_parameters", 10, Any, 'Number of candidates to draw, or "grid" for all of a grid.'),
-    Parameter("max_iter", 100, int, "Units of the resource that each candidate gets at most."),
-    Parameter("fits_per_score", 1, int, "Units between two scores."),
+    Parameter(
+        "n_initial_parameters",
+        10,
+        forms.HowMany,
+        'Number of candidates to draw, or "grid" for all of a grid.',
+    ),
+    Parameter("max_iter", 100, forms.AtLeastOne, "Units of the resource that each candidate gets at most."),
+    Parameter("fits_per_score", 1, forms.AtLeastOne, "Units between two scores."),
 )
 DECAY = (
     *INCREMENTAL,
@@ -79,7 +99,9 @@ COMMON = (
         str,
         "What a unit is: partial_fit (a call on one chunk), epochs, n_samples, or an integer parameter.",
     ),
-    Parameter("columns", None, Any, "For Parquet the feature columns. Default: all but the others."),
+    Parameter(
+        "columns", None, forms.Columns, "For Parquet the feature columns. Default: all but the others."
+    ),
     Parameter(
         "chunk_size",
         None,
@@ -94,29 +116,39 @@ COMMON = (
         "chunks; 0.05 of Parquet data.",
     ),
     Parameter(
-        "cv", None, Any, "Number of folds, or a splitter for data in memory; scores are means over the folds."
+        "cv",
+        None,
+        forms.Folds,
+        "Number of folds, or a splitter for data in memory; scores are means over the folds.",
     ),
-    Parameter("validation", None, Any, "A pair (X, y) that is scored instead; then all rows of X train."),
+    Parameter(
+        "validation",
+        None,
+        forms.Validation,
+        "A pair (X, y) that is scored instead; then all rows of X train.",
+    ),
     Parameter(
         "random_state",
         None,
-        Any,
+        forms.Seed,
         "Seed of candidates, split and order. Default: derived from seed, so that a second run repeats.",
     ),
-    Parameter("scoring", None, Any, "A scorer name, a list or dict of them, or a callable."),
+    Parameter("scoring", None, forms.Scoring, "A scorer name, a list or dict of them, or a callable."),
     Parameter(
         "refit",
         False,
-        Any,
+        forms.Refit,
         "True trains the best once more on all rows; with several metrics the name of the one that ranks.",
     ),
     Parameter(
         "error_score",
         None,
-        Any,
+        forms.ErrorScore,
         'Score of a failed candidate in the table; "raise" stops at the first. Default: not a number.',
     ),
-    Parameter("fit_params", None, Any, "Arguments of partial_fit, such as classes and sample_weight."),
+    Parameter(
+        "fit_params", None, forms.Arguments, "Arguments of partial_fit, such as classes and sample_weight."
+    ),
     Parameter(
         "prefix_rows",
         None,
@@ -126,28 +158,36 @@ COMMON = (
     Parameter(
         "keep_checkpoints",
         None,
-        Any,
+        forms.KeptCheckpoints,
         "Number of candidates whose checkpoints stay when the search is over, or "
         '{"per_candidate": ..., "per_search": ...}. Default: all, so that a larger search trains nothing '
         "again.",
     ),
-    Parameter("seed", 0, int, "Fills every random_state=None, by derivation."),
+    Parameter("seed", 0, forms.FromZero, "Fills every random_state=None, by derivation."),
 )
 PLACES = (
-    Parameter("store", None, Any, "Folder of the store. Default: tune in PREFECT_HOME."),
+    Parameter(
+        "store",
+        None,
+        forms.Store,
+        "Folder or URL of the store, or step-store/NAME. Default: tune in PREFECT_HOME.",
+    ),
     Parameter(
         "cluster",
         None,
-        Any,
-        'Address of a Dask scheduler, or {"class": ..., "kwargs": ...}. Default: the cluster of '
-        "the enclosing flow, else local workers.",
+        forms.Cluster,
+        'Address of a Dask scheduler, dask-cluster/NAME, or {"class": ..., "kwargs": ...}. Default: the '
+        "cluster of the enclosing flow, else local workers.",
     ),
     Parameter("n_workers", None, int | None, "Number of local workers. Default: all cores."),
     Parameter(
-        "resources", None, Any, 'Dask resources of the step that is trained, such as {"clf": {"GPU": 1}}.'
+        "resources",
+        None,
+        forms.Resources,
+        'Dask resources of the step that is trained, such as {"clf": {"GPU": 1}}.',
     ),
-    Parameter("worker_resources", None, Any, "Dask resources that each local worker offers."),
-    Parameter("verbose", 1, int, "0 is silent, 1 shows progress, 2 the result too."),
+    Parameter("worker_resources", None, forms.Arguments, "Dask resources that each local worker offers."),
+    Parameter("verbose", 1, forms.Verbosity, "0 is silent, 1 shows progress, 2 the result too."),
 )
 
 

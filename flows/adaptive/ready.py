@@ -18,7 +18,8 @@ from prefect_tune.data import DataRef
 from prefect_tune.errors import DataError, UserError
 from prefect_tune.flows.adaptive.search import AdaptiveSearch, Keep
 from prefect_tune.flows.adaptive.validation import open_validation, validation_form
-from prefect_tune.flows.places import open_store
+from prefect_tune.flows.places import open_store, require_models
+from prefect_tune.flows.saved import name_of, place_forms, with_chunks
 from prefect_tune.races import Drawn, draw_races, random_state_of
 from prefect_tune.request import column_apart, portable, reference, revive
 from prefect_tune.training import last_name, own_name, prepare_training
@@ -39,7 +40,8 @@ def ready_adaptive(kind: str, asked: dict[str, Any]) -> AdaptiveSearch:
     """
     started = time.perf_counter()
     store = open_store(asked.get("store"))
-    asked = revived(asked, store)
+    require_models(store, "training goes on from one round to the next with them")
+    asked = with_chunks(revived(asked, store), store)
     drawn = drawn_races(kind, asked)
     arguments = _arguments(asked, store)
     data = open_data(asked, arguments, store)
@@ -268,14 +270,13 @@ def _resources(resources: Mapping[str, Any], estimator: Any) -> Mapping[str, flo
 
 def adaptive_parameters(asked: Mapping[str, Any], search: AdaptiveSearch) -> dict[str, Any]:
     """`asked` as the flow run's parameters: plain JSON, with references to the store for what is live."""
-    store = search.store
+    store, rows = search.store, name_of(asked.get("validation"))
     special: dict[str, Any] = {
         "X": _data_form(asked["X"], search.spec.data, store),
         "y": asked.get("y") if isinstance(asked.get("y"), str) else None,
         "fit_params": {n: _argument(v, store) for n, v in (asked.get("fit_params") or {}).items()},
-        "validation": validation_form(search.spec.split.validation, store),
-        "store": str(store.root),
-        "cluster": getattr(asked.get("cluster"), "scheduler_address", asked.get("cluster")),
+        "validation": rows or validation_form(search.spec.split.validation, store),
+        **place_forms(asked, store),
     }
     return {
         **{name: portable(value, store) for name, value in asked.items() if name not in special},
@@ -284,6 +285,8 @@ def adaptive_parameters(asked: Mapping[str, Any], search: AdaptiveSearch) -> dic
 
 
 def _data_form(X: Any, data: ChunkedData, store: Any) -> Any:
+    if (name := name_of(X)) is not None:
+        return name
     if isinstance(X, (str, Path)):
         return str(X)
     form = portable(data.to_json(), store)

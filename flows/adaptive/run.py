@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import uuid
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from prefect import flow
 
 from prefect_tune.flows.adaptive.board import Board
-from prefect_tune.flows.adaptive.end import keep_best, release_losers, tabulate, with_cost
+from prefect_tune.flows.adaptive.end import keep_best, release_losers, rounds_book, tabulate, with_cost
 from prefect_tune.flows.adaptive.first_steps import PrefixDispatch
 from prefect_tune.flows.adaptive.race import RaceRunner
 from prefect_tune.flows.adaptive.search import AdaptiveSearch
 from prefect_tune.flows.adaptive.watch import Watcher
 from prefect_tune.flows.artifacts import SearchArtifacts
 from prefect_tune.flows.display import TerminalDisplay
+from prefect_tune.flows.noted import note
 from prefect_tune.flows.outage import Outage
 from prefect_tune.flows.run import note_known, write_report
 from prefect_tune.history import RaceHistory
@@ -41,7 +43,7 @@ async def _run(search: AdaptiveSearch, lease: ClusterLease, outage: Outage) -> A
     spec, store, run_id = search.spec, search.store, uuid.uuid4().hex
     display, artifacts = TerminalDisplay(search.verbose), SearchArtifacts()
     artifacts.prepare()
-    await artifacts.start(spec.name)
+    await artifacts.start(spec.name, lease)
     watcher = Watcher(search, display, artifacts)
     board = Board(
         spec, store, lease.n_slots, search.drawn.max_resource, search.resources, search.started, watcher
@@ -60,6 +62,7 @@ async def _run(search: AdaptiveSearch, lease: ClusterLease, outage: Outage) -> A
                 artifacts.finish(with_cost(result, search, board)),
                 keep_best(search, result, board, file, runner),
             )
+        await note(partial(rounds_book, board, histories), store, spec.scope, board.thread)
         await board.off_loop(release_losers, search, result, board)
         result = with_cost(result, search, board)
         result = await asyncio.to_thread(write_report, result, page, store)

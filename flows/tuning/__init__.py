@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from prefect_tune.flows import forms
 from prefect_tune.flows.search import SearchFlow, search_body, sync_twin
 from prefect_tune.flows.tuning.ready import ready_tune, tune_parameters
 from prefect_tune.flows.tuning.run import run_tune
@@ -19,20 +20,20 @@ class TuneFlow(SearchFlow):
 
 
 async def _atune(
-    objective: Any,
-    space: Any,
+    objective: forms.Objective,
+    space: forms.Space,
     *,
-    X: Any = None,
-    y: Any = None,
-    cv: Any = None,
-    scoring: Any = None,
-    fit_params: dict[str, Any] | None = None,
+    X: forms.OptionalData = None,
+    y: forms.Target = None,
+    cv: forms.Folds = None,
+    scoring: forms.Scoring = None,
+    fit_params: forms.Arguments = None,
     refit: bool = True,
     metric: str | None = None,
-    mode: str | None = None,
+    mode: forms.Order = None,
     n_trials: int | None = None,
-    sampler: Any = None,
-    schedule: Any = None,
+    sampler: forms.Sampler = None,
+    schedule: forms.Schedule = None,
     max_resource: int | None = None,
     resource: str = "epoch",
     points_to_evaluate: list[dict[str, Any]] | None = None,
@@ -45,29 +46,29 @@ async def _atune(
     max_trials_completed: int | None = None,
     metric_threshold: float | None = None,
     max_failures_total: int | None = None,
-    plateau: Any = None,
+    plateau: forms.Plateau = None,
     stop: Any = None,
-    on_stop: str | None = None,
+    on_stop: forms.OnStop = None,
     max_concurrent: int | None = None,
-    max_failures: int = 0,
+    max_failures: forms.FromZero = 0,
     trial_seconds: float | None = None,
-    trial_memory: Any = None,
+    trial_memory: forms.Memory = None,
     trial_resources: dict[str, float] | None = None,
     num_to_keep: int | None = 1,
     keep_in_search: int | None = None,
     checkpoint_score: str | None = None,
-    checkpoint_order: str | None = None,
+    checkpoint_order: forms.Order = None,
     checkpoint_every: int | None = None,
     noisy: bool = False,
-    seed: int = 0,
+    seed: forms.FromZero = 0,
     resume: bool = True,
     callbacks: Any = None,
     name: str = "tune",
-    store: str | None = None,
-    cluster: Any = None,
+    store: forms.Store = None,
+    cluster: forms.Cluster = None,
     n_workers: int | None = None,
-    worker_resources: dict[str, Any] | None = None,
-    verbose: int = 1,
+    worker_resources: forms.Arguments = None,
+    verbose: forms.Verbosity = 1,
 ) -> TuneResult:
     """The result of a search over any objective, trial by trial.
 
@@ -76,7 +77,7 @@ async def _atune(
             "module:function". Or a scikit-learn estimator, as an object or {"class": "dotted.Name",
             "params": {...}}: it is cross-validated, one report per fold.
         space: A SearchSpace, a dict of domains and constants, or its JSON form.
-        X: Data of an estimator: arrays, a frame, what ingest() returned, or a path.
+        X: Data of an estimator: arrays, a frame, what ingest() returned, a path, or parquet-data/NAME.
         y: Its target: an array, or the name of a column of X.
         cv: Its number of folds, or a splitter. Default: 5.
         scoring: Its scorer's name, a list or dict of them, or a callable.
@@ -122,9 +123,9 @@ async def _atune(
         resume: Whether to go on where an earlier run of the same search was stopped.
         callbacks: Objects that are told of trials and reports.
         name: Name of the search, in the UI and in its artifacts.
-        store: Folder of the store. Default: tune in PREFECT_HOME.
-        cluster: Address of a Dask scheduler, or {"class": ..., "kwargs": ...}. Default: the cluster of the
-            enclosing flow, else local workers.
+        store: Folder or URL of the store, or step-store/NAME. Default: tune in PREFECT_HOME.
+        cluster: Address of a Dask scheduler, dask-cluster/NAME, or {"class": ..., "kwargs": ...}. Default:
+            the cluster of the enclosing flow, else local workers.
         n_workers: Number of local workers. Default: all cores.
         worker_resources: Dask resources that each local worker offers.
         verbose: 0 is silent, 1 shows progress, 2 the result too.

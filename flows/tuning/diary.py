@@ -38,7 +38,7 @@ class Diary:
             JournalBusy: another process runs it.
         """
         try:
-            journal = Journal.open(store.root, key, fresh=fresh) if store.writable else None
+            journal = store.journal(key, fresh=fresh) if store.writable else None
         except OSError as error:
             journal = None
             get_logger("prefect_tune").warning("the search keeps no journal and cannot be resumed: %s", error)

@@ -34,7 +34,7 @@ def partial_result(search: TuneSearch, loop: Any) -> TuneResult:
         ranking=tuple(tuner.ranking()),
         levels=tuple(search.settings.schedule.levels),
         cost=cost_of(search, loop),
-        store=str(store.root),
+        store=store.place,
         scope=search.scope,
         flow_run_url=flow_run_page(),
         uncacheable=tuple(sorted(search.identifier.uncacheable.items())),

@@ -13,6 +13,7 @@ from prefect_tune.data import DataRef
 from prefect_tune.draws import resolve_scorers
 from prefect_tune.errors import StoreUnavailable, UserError, did_you_mean
 from prefect_tune.flows.places import open_store
+from prefect_tune.flows.saved import data_form
 from prefect_tune.request import reference, resolve_data, revive
 from prefect_tune.schedules.asynchronous.fifo import FIFO
 from prefect_tune.search import SearchSpec, prepare
@@ -153,7 +154,7 @@ def data_parameters(asked: dict[str, Any], objective: Objective, store: Any) -> 
     spec = _folds(objective).spec
     given = asked.get("fit_params")
     return {
-        "X": spec.X.to_json(),
+        "X": data_form(asked["X"], spec.X),
         "y": spec.y.to_json() if isinstance(spec.y, DataRef) else None,
         "fit_params": given and {name: reference(value, store) for name, value in given.items()},
     }

@@ -7,7 +7,6 @@ from typing import Any
 
 from prefect_tune.flows.tuning import tune
 from prefect_tune.flows.tuning.ready import ready_tune
-from prefect_tune.store.journal import Journal
 from prefect_tune.tuning.events import Codec
 from prefect_tune.tuning.plan import TunePlan, plan_of
 from prefect_tune.tuning.tuner import Tuner
@@ -31,6 +30,6 @@ def plan_tune(objective: Any, space: Any, **options: Any) -> TunePlan:
     settings = search.settings
     tuner = Tuner(settings)
     codec = Codec(settings.space)
-    lines = Journal.read(search.store.root, settings.key()) if search.resume else []
+    lines = search.store.journal_lines(settings.key()) if search.resume else []
     elapsed = tuner.replay(codec.from_json(line) for line in lines)
     return plan_of(tuner, elapsed)

@@ -6,8 +6,10 @@ import importlib
 import time
 from typing import Any
 
+from prefect_tune import allowed
 from prefect_tune.errors import MissingDependency, UserError, did_you_mean
-from prefect_tune.flows.places import open_store
+from prefect_tune.flows.places import open_store, require_models
+from prefect_tune.flows.saved import place_forms, with_data
 from prefect_tune.flows.tuning.folds import (
     data_parameters,
     fold_objective,
@@ -55,6 +57,7 @@ def ready_tune(kind: str, asked: dict[str, Any]) -> TuneSearch:
     """
     started = time.perf_counter()
     store = open_store(asked.get("store"))
+    asked = with_data(asked, store)
     space = _space(asked["space"], store)
     objective = _objective(asked, space, store)
     store = store_of(objective, store)
@@ -87,6 +90,9 @@ def ready_tune(kind: str, asked: dict[str, Any]) -> TuneSearch:
         ),
         whole=is_folds(objective),
     )
+    refit = is_folds(objective) and asked.get("refit", True)
+    if refit:
+        require_models(store, "refit fits one: or pass refit=False")
     check_picklable(objective.function, "objective")
     return TuneSearch(
         settings=settings,
@@ -100,7 +106,7 @@ def ready_tune(kind: str, asked: dict[str, Any]) -> TuneSearch:
         resume=asked.get("resume", True),
         callbacks=callbacks_of(revive(asked.get("callbacks"), store, "callbacks")),
         verbose=asked.get("verbose", 1),
-        refit=is_folds(objective) and asked.get("refit", True),
+        refit=refit,
         started=started,
     )
 
@@ -111,8 +117,7 @@ def tune_parameters(asked: dict[str, Any], search: TuneSearch) -> dict[str, Any]
     special: dict[str, Any] = {
         "objective": _named(asked["objective"]) or portable(asked["objective"], store),
         "space": _space_form(search.settings.space) or portable(search.settings.space, store),
-        "store": str(store.root),
-        "cluster": getattr(asked.get("cluster"), "scheduler_address", asked.get("cluster")),
+        **place_forms(asked, store),
         "callbacks": portable(asked.get("callbacks"), store) if asked.get("callbacks") else None,
         **data_parameters(asked, search.objective, store),
     }
@@ -125,7 +130,13 @@ def tune_parameters(asked: dict[str, Any], search: TuneSearch) -> dict[str, Any]
 
 def _objective(asked: dict[str, Any], space: SearchSpace, store: Any) -> Objective:
     given = asked["objective"]
-    given = imported(given) if isinstance(given, str) else revive(given, store, "objective")
+    if isinstance(given, str):
+        name = given.replace(":", ".")
+        allowed.check_added(name, "objective")  # before its module is imported
+        given = imported(given)
+        allowed.check_function(given, name, "objective")
+    else:
+        given = revive(given, store, "objective")
     if is_estimator(given):
         return fold_objective(given, asked, space, store)
     no_data(asked)

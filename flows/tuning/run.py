@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import uuid
+from functools import partial
 from typing import Any
 
 from prefect_tune.errors import UserError
+from prefect_tune.explained import trials_book
 from prefect_tune.flows.artifacts import SearchArtifacts
 from prefect_tune.flows.display import TerminalDisplay
+from prefect_tune.flows.noted import note
 from prefect_tune.flows.outage import Outage
 from prefect_tune.flows.run import note_known, write_report
 from prefect_tune.flows.tuning.diary import Diary
@@ -42,7 +45,7 @@ async def _run(search: TuneSearch, lease: ClusterLease) -> TuneResult:
     settings, store, run_id = search.settings, search.store, uuid.uuid4().hex
     display, artifacts = TerminalDisplay(search.verbose), SearchArtifacts()
     artifacts.prepare()
-    await artifacts.start(search.name)
+    await artifacts.start(search.name, lease, *_words(search))
     diary = await asyncio.to_thread(
         Diary.open, store, settings.key(), settings.space, fresh=not search.resume
     )
@@ -60,6 +63,8 @@ async def _run(search: TuneSearch, lease: ClusterLease) -> TuneResult:
             loop = Loop(search, tuner, file, runner, diary, watcher, spread)
             await loop.run()
             result = result_of(search, loop)
+            book = partial(trials_book, settings, search.objective.name, tuner.trials, tuner.chain)
+            await note(book, store, search.scope)
             # The report is drawn here while a worker fits the best configuration on all rows.
             page, result = await asyncio.gather(
                 artifacts.finish(result), refit_best(search, result, runner, run_id)
@@ -76,6 +81,13 @@ async def _run(search: TuneSearch, lease: ClusterLease) -> TuneResult:
         display.close(None)
         diary.close()
         await asyncio.to_thread(store.drop_scratch, run_id)
+
+
+def _words(search: TuneSearch) -> list[str]:
+    """Names of its sampler and its schedule, as tags; a schedule that stops nobody is not worth one."""
+    sampler, schedule = search.settings.sampler.identity(), search.settings.schedule.identity()
+    names = [str(sampler.get("sampler", "")), str(schedule.get("schedule", ""))]
+    return [name for name in names if name not in ("", "fifo")]
 
 
 def _check_offers(search: TuneSearch, runner: TuneTaskRunner) -> None:
@@ -103,7 +115,7 @@ def _publish(search: TuneSearch, run_id: str) -> ObjectiveFile:
     folder = store.scratch(run_id)
     if isinstance(search.objective.function, FoldObjective):
         search.objective.function.folder = str(folder)
-    digest = write_published(search.objective, path := folder / "objective.pickle")
+    digest = write_published(search.objective, path := folder / "objective.pickle", store)
     return ObjectiveFile(
         path=str(path), digest=digest, store=store, scope=search.scope, stop=str(folder / "stop")
     )

@@ -122,8 +122,8 @@ def _find_spec(name: str, search: list[str] | None) -> importlib.machinery.Modul
     for finder in sys.meta_path:
         try:
             spec = finder.find_spec(name, search)
-        except (AttributeError, ImportError, ValueError):
-            continue
+        except (AttributeError, ImportError, KeyError, ValueError):
+            continue  # KeyError: a finder of an editable install looks for the parent among loaded modules
         if spec is not None:
             return spec
     return None

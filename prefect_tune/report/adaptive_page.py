@@ -54,9 +54,8 @@ def _brackets(result: AdaptiveResult, facts: list[BracketFacts]) -> str:
     unit, several = units(result), has_brackets(result)
     header = [
         "candidates",
-        f"rungs: candidates at {unit}",
-        f"{unit} planned",
-        "done",
+        f"rungs (at {unit})",
+        unit,
         "scores",
         "known",
         "best",
@@ -65,8 +64,7 @@ def _brackets(result: AdaptiveResult, facts: list[BracketFacts]) -> str:
         [
             f"{bracket.candidates:,}",
             rungs_text(bracket.rungs),
-            f"{bracket.planned:,}",
-            f"{bracket.done:,}",
+            f"{bracket.done:,} of {bracket.planned:,}",
             f"{bracket.scores:,}",
             f"{bracket.found:,}",
             score_text(bracket.best),
@@ -76,7 +74,7 @@ def _brackets(result: AdaptiveResult, facts: list[BracketFacts]) -> str:
     if several:
         header = ["bracket", *header]
         rows = [[_name(b), *row] for b, row in zip(facts, rows, strict=False)]
-    align = ("l" if several else "") + "rl" + "r" * 5
+    align = ("l" if several else "") + "rl" + "r" * 4
     parts = ["## Brackets" if several else "## Training", table(header, rows, align)]
     if len(facts) > len(rows):
         parts.append(f"and {counted(len(facts) - len(rows), 'bracket')} more.")

@@ -8,11 +8,14 @@ Rule 5: pickles are read only from a folder in which nobody else can write, and 
 Rule 6: arrays are read by memory map, read-only, so workers of one host share one copy.
 Rule 7: consume through the store: a producer that continues with `load(put(...))` sees what a hit will see.
 
+Rule 8: a store may lie on object storage: then its folder is a tier that is read through (`remote`).
+
 `fs` holds every system call; `faults` has the ones that fail on purpose; `failpoints` kills where it hurts.
 """
 
 from __future__ import annotations
 
+from prefect_tune.store.at import open_store_at
 from prefect_tune.store.home import default_root
 from prefect_tune.store.records import BlobRef, Record
 from prefect_tune.store.signals import Counters, MissingBlob, Problem, StoreWarning
@@ -27,4 +30,5 @@ __all__ = [
     "StepStore",
     "StoreWarning",
     "default_root",
+    "open_store_at",
 ]

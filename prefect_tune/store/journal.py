@@ -13,7 +13,7 @@ import fcntl
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 from blake3 import blake3
@@ -46,7 +46,7 @@ class Journal:
         self._last = last
 
     @classmethod
-    def open(cls, root: Path | str, key: str, *, fresh: bool = False) -> Journal:
+    def open(cls, root: Path | str, key: str, *, fresh: bool = False) -> Self:
         """The journal of that search in the store's folder, locked for this process.
 
         Args:
@@ -86,7 +86,7 @@ class Journal:
         if not is_key(key):
             raise ValueError(f"journal: {key!r} is not 64 lower-case hex digits.")
         try:
-            return _verified((Path(root) / "journal" / f"{key}.jsonl").read_bytes())[0]
+            return verified_lines((Path(root) / "journal" / f"{key}.jsonl").read_bytes())[0]
         except OSError:
             return []
 
@@ -97,13 +97,8 @@ class Journal:
             OSError: they could not be written.
         """
         assert self._descriptor is not None  # not after close
-        parts, last = [], self._last
-        for line in lines:
-            text = orjson.dumps(freeze(dict(line)))
-            last = _check(last, text)
-            parts.append(last.encode() + b" " + text + b"\n")
-        if parts:
-            data = b"".join(parts)
+        data, last = encode_lines(lines, self._last)
+        if data:
             start = os.lseek(self._descriptor, 0, os.SEEK_CUR)
             try:
                 _write(self._descriptor, data)
@@ -114,6 +109,15 @@ class Journal:
                     os.lseek(self._descriptor, start, os.SEEK_SET)
                 raise
             self._last = last
+
+    def rewrite(self, data: bytes) -> None:
+        """Nothing; the file holds these lines instead, which verify."""
+        assert self._descriptor is not None
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        _write(self._descriptor, data)
+        os.fdatasync(self._descriptor)
+        self.lines, _, self._last = verified_lines(data)
 
     def close(self) -> None:
         """Gives the lock back."""
@@ -145,10 +149,11 @@ def _read(descriptor: int) -> tuple[list[dict[str, Any]], int, str]:
     """(lines, bytes that verify, digest of the last line)."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     with os.fdopen(os.dup(descriptor), "rb") as file:
-        return _verified(file.read())
+        return verified_lines(file.read())
 
 
-def _verified(data: bytes) -> tuple[list[dict[str, Any]], int, str]:
+def verified_lines(data: bytes) -> tuple[list[dict[str, Any]], int, str]:
+    """(lines, bytes that verify, digest of the last line) of what a journal's file holds."""
     lines: list[dict[str, Any]] = []
     good, last = 0, ""
     for raw in data.splitlines(keepends=True):
@@ -158,6 +163,16 @@ def _verified(data: bytes) -> tuple[list[dict[str, Any]], int, str]:
         lines.append(thaw(orjson.loads(text)))
         good, last = good + len(raw), check.decode()
     return lines, good, last
+
+
+def encode_lines(lines: Iterable[Mapping[str, Any]], last: str) -> tuple[bytes, str]:
+    """(bytes of those lines, digest of the last one) after a line with that digest."""
+    parts = []
+    for line in lines:
+        text = orjson.dumps(freeze(dict(line)))
+        last = _check(last, text)
+        parts.append(last.encode() + b" " + text + b"\n")
+    return b"".join(parts), last
 
 
 def _check(last: str, text: bytes) -> str:

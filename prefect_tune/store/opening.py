@@ -36,11 +36,11 @@ class Opened:
     trust_reason: str
 
 
-def open_site(root: str, fs: Fs, trust: str) -> Opened:
-    """The folder as a store.
+def open_site(root: str, fs: Fs, trust: str, store_id: str = "") -> Opened:
+    """The folder as a store; `store_id` is whose it must be, if that is known.
 
-    Raises StoreUnavailable when it can be neither created nor read, is of another schema, or when `trust` is
-    "local" and others can write in it.
+    Raises StoreUnavailable when it can be neither created nor read, is of another schema or another store, or
+    when `trust` is "local" and others can write in it.
     """
     if trust not in TRUSTS:
         raise ValueError(f"store: trust {trust!r} is unknown. It has: {', '.join(TRUSTS)}.")
@@ -48,9 +48,11 @@ def open_site(root: str, fs: Fs, trust: str) -> Opened:
     try:
         _create_root(site)
         site.mode = fs.stat(root).st_mode & 0o3777
-        document = _read_format(site)
+        document = _read_format(site, store_id)
     except OSError as error:
         raise unavailable(root, f"cannot be used: {error}", _MOVE) from error
+    if store_id and document["store_id"] != store_id:
+        raise unavailable(root, "it belongs to another store", "Name another folder.")
     writable = _probe(site)
     level, reason = _trust(site, trust)
     if writable:
@@ -81,35 +83,40 @@ def _exists(fs: Fs, path: str) -> bool:
     return True
 
 
-def _read_format(site: Site) -> dict[str, Any]:
+def _read_format(site: Site, store_id: str) -> dict[str, Any]:
     path = f"{site.root}/FORMAT"
     try:
         data = site.fs.read(path, MAX_FORMAT)
     except FileNotFoundError:
-        _create_format(site, path)
+        _create_format(site, path, store_id)
         data = site.fs.read(path, MAX_FORMAT)
+    return check_format(data, site.root)
+
+
+def check_format(data: bytes, place: str) -> dict[str, Any]:
+    """The document in a file FORMAT; StoreUnavailable for one that this version cannot read."""
     try:
         document = orjson.loads(data)
         schema, digest, store_id = (document[name] for name in ("schema", "digest", "store_id"))
     except (ValueError, KeyError, TypeError) as error:
-        move = "Move the folder away, or remove the file FORMAT to keep what verifies."
-        raise unavailable(site.root, "its file FORMAT is damaged", move) from error
+        move = "Move the store away, or remove FORMAT to keep what verifies."
+        raise unavailable(place, "its file FORMAT is damaged", move) from error
     if schema != SCHEMA or digest != "b3-256" or type(store_id) is not str:
         why = f"it has schema {schema!r} and digest {digest!r}, this version reads {SCHEMA} and 'b3-256'"
-        raise unavailable(site.root, why, "Name another folder, or use the version that wrote it.")
+        raise unavailable(place, why, "Name another place, or use the version that wrote it.")
     return document
 
 
-def _create_format(site: Site, path: str) -> None:
+def new_format(store_id: str = "") -> bytes:
+    """The file FORMAT of a new store."""
+    own = store_id or os.urandom(16).hex()
+    return orjson.dumps({"schema": SCHEMA, "store_id": own, "digest": "b3-256", "created": time.time()})
+
+
+def _create_format(site: Site, path: str, store_id: str) -> None:
     for area in AREAS:
         site.make_parents(f"{site.root}/{area}/x")
-    document = {
-        "schema": SCHEMA,
-        "store_id": os.urandom(16).hex(),
-        "digest": "b3-256",
-        "created": time.time(),
-    }
-    temp = write_temp(site, [orjson.dumps(document)], durable=True)
+    temp = write_temp(site, [new_format(store_id)], durable=True)
     if not publish(site, temp, path):
         discard(site, temp)  # somebody else opened the folder at the same moment
 

@@ -37,6 +37,10 @@ class Overlay:
     def counters(self) -> Any:
         return self.front.counters
 
+    @property
+    def place(self) -> str:
+        return self.front.place
+
     def lookup(self, keys: Iterable[str], scope: str) -> dict[str, Record]:
         """The records that either store has."""
         keys = list(keys)
@@ -46,9 +50,9 @@ class Overlay:
     def get(self, key: str, scope: str) -> Record | None:
         return self.front.get(key, scope) or self.behind.get(key, scope)
 
-    def home_of(self, key: str, scope: str) -> Path:
-        """The folder of the store that has this record."""
-        return self.front.root if self.front.get(key, scope) else self.behind.root
+    def home_of(self, key: str, scope: str) -> str:
+        """The place of the store that has this record."""
+        return self.front.place if self.front.get(key, scope) else self.behind.place
 
     def put(self, record: Record, outputs: Mapping[str, object], scope: str, durable: bool = False) -> Record:
         return self.front.put(record, outputs, scope, durable)
@@ -80,6 +84,18 @@ class Overlay:
 
     def drop_scratch(self, run_id: str) -> None:
         self.front.drop_scratch(run_id)
+
+    def share(self, path: Path | str) -> None:
+        self.front.share(path)
+
+    def read_shared(self, path: Path | str) -> bytes | None:
+        return self.front.read_shared(path)
+
+    def journal(self, key: str, *, fresh: bool = False) -> Any:
+        return self.front.journal(key, fresh=fresh)
+
+    def journal_lines(self, key: str) -> list[dict[str, Any]]:
+        return self.front.journal_lines(key)
 
     def _holder(self, ref: BlobRef) -> StepStore:
         return self.front if self.front.has_blob(ref.digest) else self.behind

@@ -22,7 +22,7 @@ import itertools
 import os
 import socket
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -129,6 +129,26 @@ def write_temp(site: Site, buffers: Sequence[Bytes], *, durable: bool = False, w
         durable: wait until the bytes are on the disk.
         within: failpoint to pass in the middle of the write.
     """
+    return _fill_temp(site, lambda fd: _stream(site.fs, fd, buffers, within), durable)
+
+
+def receive_temp(site: Site, chunks: Iterable[Bytes], limit: int) -> Temp:
+    """Bytes that arrive piece by piece as one file in `tmp/`; OSError (EFBIG) beyond `limit` bytes."""
+
+    def fill(fd: int) -> tuple[str, int]:
+        hasher, size = blake3(), 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                raise OSError(errno.EFBIG, f"more than {limit} bytes")
+            hasher.update(chunk)
+            _write(site.fs, fd, memoryview(chunk))
+        return hasher.hexdigest(), size
+
+    return _fill_temp(site, fill, False)
+
+
+def _fill_temp(site: Site, fill: Callable[[int], tuple[str, int]], durable: bool) -> Temp:
     path = site.temp()
     try:
         fd = site.fs.open_new(path)
@@ -137,7 +157,7 @@ def write_temp(site: Site, buffers: Sequence[Bytes], *, durable: bool = False, w
         fd = site.fs.open_new(path)
     try:
         try:
-            digest, size = _stream(site.fs, fd, buffers, within)
+            digest, size = fill(fd)
             site.fs.chmod(fd, ENTRY_MODE)
             if durable:
                 site.fs.fsync(fd)

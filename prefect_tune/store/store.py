@@ -23,6 +23,8 @@ from prefect_tune.store.codec import decode, encode
 from prefect_tune.store.container import Bytes
 from prefect_tune.store.failpoints import failpoint
 from prefect_tune.store.fs import Fs, PosixFs
+from prefect_tune.store.home import is_url
+from prefect_tune.store.journal import Journal
 from prefect_tune.store.opening import Opened, open_site
 from prefect_tune.store.packs import Packs
 from prefect_tune.store.records import DIGEST_PREFIX, BlobRef, Record, check_names, is_digest
@@ -57,14 +59,19 @@ class StepStore:
 
     @classmethod
     def open(cls, root: Path | str, *, fs: Fs | None = None, trust: str = "auto") -> StepStore:
-        """The store in that folder, created if it is missing (0700).
+        """The store in that folder, created if it is missing (0700), or in a bucket: `s3://bucket/prefix`.
 
         Args:
+            root: the folder, or a URL (see `open_store_at`).
             fs: system calls to use; the real ones by default.
             trust: "auto", "local" (raises if others can write there) or "data-only" (reads no pickles).
 
         Raises StoreUnavailable when the folder can be neither created nor read.
         """
+        if is_url(root):
+            from prefect_tune.store.at import open_store_at
+
+            return open_store_at(root, trust=trust)
         path = os.path.abspath(os.path.expanduser(os.fspath(root)))
         return cls(open_site(path, fs or PosixFs(), trust), trust)
 
@@ -78,6 +85,11 @@ class StepStore:
     def counters(self) -> Counters:
         return self._site.counters
 
+    @property
+    def place(self) -> str:
+        """What `StepStore.open` takes to open this store again, anywhere: the folder, or the URL."""
+        return str(self.root)
+
     # Records
 
     def lookup(self, keys: Iterable[str], scope: str) -> dict[str, Record]:
@@ -88,13 +100,9 @@ class StepStore:
         """
         wanted = dict.fromkeys(keys)
         check_names(scope, wanted)
-        found = self._packs.read_many(wanted, scope)
-        for key, record in self._actions.read_many(wanted).items():
-            if key not in found or record.created <= found[key].created:
-                found[key] = record
-        found = {key: found[key] for key in wanted if key in found and self._may_use(found[key])}
+        found = self._find(wanted, scope)
         self.counters.add(hits=len(found), misses=len(wanted) - len(found))
-        return found
+        return {key: found[key] for key in wanted if key in found}
 
     def get(self, key: str, scope: str) -> Record | None:
         """The record of one key, or `None`."""
@@ -221,7 +229,33 @@ class StepStore:
         self._blobs.forget()
         return freed
 
+    # What a search decided
+
+    def journal(self, key: str, *, fresh: bool = False) -> Journal:
+        """The journal of the search with that key, locked for this process (see `Journal.open`)."""
+        return Journal.open(self.root, key, fresh=fresh)
+
+    def journal_lines(self, key: str) -> list[dict[str, Any]]:
+        """What that journal holds; somebody else may be writing it."""
+        return Journal.read(self.root, key)
+
+    # Files of one run
+
+    def share(self, path: Path | str) -> None:
+        """Nothing; a file in a run's scratch folder can be read by workers that do not see the folder."""
+
+    def read_shared(self, path: Path | str) -> bytes | None:
+        """The bytes of a file that was shared, under the path that it had; None without them."""
+        return None
+
     # How it is done
+
+    def _find(self, wanted: Iterable[str], scope: str) -> dict[str, Record]:
+        found = self._packs.read_many(wanted, scope)
+        for key, record in self._actions.read_many(wanted).items():
+            if key not in found or record.created <= found[key].created:
+                found[key] = record
+        return {key: record for key, record in found.items() if self._may_use(record)}
 
     def _winner(self, key: str) -> Record | None:
         """The record that is already stored and, as far as sizes tell, whole."""
@@ -252,12 +286,16 @@ class StepStore:
         ]
         failpoint("F4")
         ours = dataclasses.replace(record, outputs=tuple(refs))
-        stored = self._actions.put(ours, durable=durable)
+        stored = self._settle(ours, durable)
         failpoint("F5")
         if stored is None:
             self.counters.refuse("key held by a newer version")
             return ours
         return stored if self._may_use(stored) else record
+
+    def _settle(self, ours: Record, durable: bool) -> Record | None:
+        """The record that now holds the key, whoever wrote it; None for one of a newer version."""
+        return self._actions.put(ours, durable=durable)
 
     def _may_use(self, record: Record) -> bool:
         if self.trust == "local" or all(ref.codec != "pickle" for ref in record.outputs):

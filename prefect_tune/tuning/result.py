@@ -243,6 +243,25 @@ class TuneResult:
         found = self.best(scope=scope)
         return read(found.checkpoints[_checkpoint_at(found, nearest)])
 
+    def load_artefact(self, name: str, trial: int | None = None) -> Any:
+        """What reports of a trial brought along under that name, as of the last report that did.
+
+        Args:
+            name: as in the report's `artefacts`.
+            trial: its index; that of `best()` if not given.
+
+        Raises:
+            UserError: the trial has stored no such artefact, or the store no longer has it.
+        """
+        of = self.best().trial if trial is None else self.trials[trial]
+        if name not in of.artefacts:
+            has = ", ".join(sorted(of.artefacts)) or "none"
+            raise UserError(
+                f"load_artefact: trial {of.index} has no artefact {name!r}."
+                f"{did_you_mean(name, of.artefacts)} It has: {has}."
+            )
+        return self._stored(of.artefacts[name][1], name, "load_artefact")
+
     def best_estimator(self) -> Any:
         """The best estimator, fitted on all rows, read from the store and verified.
 
@@ -261,18 +280,19 @@ class TuneResult:
         complete = any(trial.state is TrialState.COMPLETED for trial in self.trials)
         return "final" if self.whole and complete else "last"
 
-    def _stored(self, key: str) -> Any:
-        """The state of that key in the search's own store."""
+    def _stored(self, key: str, output: str = "state", asked: str = "load_best") -> Any:
+        """That output of that key in the search's own store."""
         if not self.store:
-            raise UserError("load_best: this result names no store; give a loader that reads a state by key.")
+            move = "; give a loader that reads a state by key" if asked == "load_best" else ""
+            raise UserError(f"{asked}: this result names no store{move}.")
         store = StepStore.open(self.store)
         record = store.get(key, self.scope)
         if record is None:
             raise UserError(
-                f"load_best: the store at {self.store} no longer has this state; run the search again, which "
+                f"{asked}: the store at {self.store} no longer has this {output}; run the search again, which "
                 "trains only what is missing."
             )
-        return store.load(record, "state", writable=True)
+        return store.load(record, output, writable=True)
 
     def _asked(self, metric: str | None, mode: str | None) -> tuple[str, int]:
         """The metric's name, and 1 or -1 for the mode."""

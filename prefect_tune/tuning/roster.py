@@ -33,6 +33,10 @@ class Roster:
         """The key of a trial's configuration, which breaks ties."""
         return self.trials[trial].key
 
+    def chain(self, trial: int) -> Chain:
+        """The chain of a trial."""
+        return self._chains[trial]
+
     def enter(self, offer: Job, config: Config) -> Trial:
         """A new trial, which starts from nothing or from its parent's state."""
         parent, since = offer.parent, offer.since

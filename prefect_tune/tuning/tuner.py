@@ -20,7 +20,7 @@ from prefect_tune.trials import Config, TrialState
 from prefect_tune.tuning.budget import Reached
 from prefect_tune.tuning.events import Event, Halted, Reopened, Returned, Started
 from prefect_tune.tuning.evidence import records_of
-from prefect_tune.tuning.jobs import Fault, JobOutcome, Reported, TrialJob
+from prefect_tune.tuning.jobs import Chain, Fault, JobOutcome, Reported, TrialJob
 from prefect_tune.tuning.metrics import DEFAULT_NAME, UnknownMetric
 from prefect_tune.tuning.roster import Roster
 from prefect_tune.tuning.settings import TuneSettings
@@ -67,6 +67,10 @@ class Tuner:
     def trials(self) -> list[Trial]:
         """All trials, by index."""
         return self._roster.trials
+
+    def chain(self, trial: int) -> Chain:
+        """What names the reports and states of a trial."""
+        return self._roster.chain(trial)
 
     # -- what is to be done --------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ class Cell:
     def _objective(self, file: ObjectiveFile) -> Objective:
         if self._loaded is None or self._loaded[0] != file.digest:
             self.forget()
-            self._loaded = file.digest, read_published(file.path, file.digest)
+            self._loaded = file.digest, read_published(file.path, file.digest, file.store)
         return self._loaded[1]
 
     def _kept_for(self, ask: Ask) -> Kept | None:

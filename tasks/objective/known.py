@@ -6,6 +6,7 @@ every epoch, every fifth, or as it likes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,11 +24,13 @@ class Known:
         reports: after the job's `since`, in an unbroken row.
         ended: whether the function returned after the last of them.
         state: the latest resource, not beyond these reports, whose state is stored; None without one.
+        output: name -> resource of the artefacts that the reports brought along; of several the last.
     """
 
     reports: list[Reported] = field(default_factory=list)
     ended: bool = False
     state: int | None = None
+    output: dict[str, int] = field(default_factory=dict)
 
     def reached(self, job: TrialJob) -> int:
         """The resource up to which everything is known."""
@@ -48,6 +51,7 @@ class Known:
             ended=self.ended,
             states=states,
             known=reached - job.since,
+            output=dict(self.output),
         )
 
 
@@ -58,7 +62,7 @@ def look_up(store: Any, scope: str, job: TrialJob, *, resumes: bool) -> Known:
         resumes: whether the objective can go on from a state; else none is looked for.
     """
     found = Known()
-    found.reports = _row(store, scope, job)
+    _read_row(found, store, scope, job)
     reached = found.reached(job)
     wanted = {job.chain.end(): None}
     states: dict[str, int] = {}
@@ -73,8 +77,8 @@ def look_up(store: Any, scope: str, job: TrialJob, *, resumes: bool) -> Known:
     return found
 
 
-def _row(store: Any, scope: str, job: TrialJob) -> list[Reported]:
-    row: list[Reported] = []
+def _read_row(found: Known, store: Any, scope: str, job: TrialJob) -> None:
+    """Fills in the reports that follow each other, and what they brought along."""
     last = job.since
     while True:
         stop = job.until if job.until is not None else last + _AHEAD
@@ -84,10 +88,11 @@ def _row(store: Any, scope: str, job: TrialJob) -> list[Reported]:
         for resource in sorted(records):
             if records[resource].values.get("previous") != last:
                 break
-            row.append(read_report(resource, records[resource]))
+            found.reports.append(read_report(resource, records[resource]))
+            found.output |= dict.fromkeys(records[resource].values.get("artefacts", ()), resource)
             last = resource
         if job.until is not None or last == before:
-            return row
+            return
 
 
 def read_report(resource: int, record: Record) -> Reported:
@@ -96,11 +101,12 @@ def read_report(resource: int, record: Record) -> Reported:
     return Reported(resource, dict(values["metrics"]), values["seconds"], values.get("cost", 0.0))
 
 
-def report_record(job: TrialJob, report: Reported, previous: int) -> Record:
+def report_record(job: TrialJob, report: Reported, previous: int, artefacts: Iterable[str] = ()) -> Record:
     """The record of a report.
 
     Args:
         previous: resource of the report before, the chain's base for the first.
+        artefacts: names of what it brought along and was stored, if anything.
     """
     values: dict[str, Any] = {
         "metrics": dict(report.metrics),
@@ -109,6 +115,8 @@ def report_record(job: TrialJob, report: Reported, previous: int) -> Record:
     }
     if report.cost:
         values["cost"] = report.cost
+    if names := sorted(artefacts):
+        values["artefacts"] = names
     return Record(key=job.chain.report(report.resource), kind="report", family="trial", values=values)
 
 

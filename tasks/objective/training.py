@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import time
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,7 @@ class Training:
         job, objective = self.job, self.objective
         known = look_up(self.store, self.scope, job, resumes=objective.resumes)
         self.outcome.reports, self.outcome.known = list(known.reports), known.reached(job) - job.since
+        self.outcome.output = dict(known.output)
         if known.complete(job):
             return known.outcome(job)
         seed_globals(job.seed, f"{job.chain.key} {job.since}".encode())
@@ -169,9 +170,8 @@ class Training:
         report = Reported(resource, reading.metrics, seconds, reading.cost)
         self.outcome.reports.append(report)
         self.outcome.trained += resource - before
-        self._fresh.append(report_record(self.job, report, before))
-        if reading.artefacts:
-            self._store_artefacts(resource, reading.artefacts)
+        stored = self._store_artefacts(resource, reading.artefacts) if reading.artefacts else ()
+        self._fresh.append(report_record(self.job, report, before, stored))
         self.told(report)
 
     def _checkpoint(self, resource: int) -> None:
@@ -196,10 +196,13 @@ class Training:
             text = f"the state at {resource} could not be stored; the trial would start again from nothing"
             self.outcome.warnings[("UserWarning", text)] = 1
 
-    def _store_artefacts(self, resource: int, artefacts: Mapping[str, Any]) -> None:
+    def _store_artefacts(self, resource: int, artefacts: Mapping[str, Any]) -> Iterable[str]:
+        """The names of what the store now has."""
         key = self.job.chain.artefacts(resource)
-        self.store.put(Record(key=key, kind="artefacts", family="trial"), artefacts, self.scope)
-        self.outcome.output |= dict.fromkeys(artefacts, resource)
+        stored = self.store.put(Record(key=key, kind="artefacts", family="trial"), artefacts, self.scope)
+        names = list(artefacts) if stored.outputs else []
+        self.outcome.output |= dict.fromkeys(names, resource)
+        return names
 
     def _end(self, resource: int) -> None:
         self.outcome.ended = True

@@ -12,7 +12,7 @@ from differential import run_ours
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.exceptions import FitFailedWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from toys import Choosy, Scaler
 
+from prefect_tune import grid_search, halving_grid_search, hyperband_search, tune
 from prefect_tune.dry_run import plan_search
 from prefect_tune.errors import (
     DataError,
@@ -33,6 +34,7 @@ from prefect_tune.errors import (
 )
 from prefect_tune.request import build_search, resolve_data
 from prefect_tune.search import prepare
+from prefect_tune.space import uniform
 from prefect_tune.store import StepStore
 
 X, Y = load_iris(return_X_y=True)
@@ -280,3 +282,45 @@ def test_failed_candidates_run_again(tmp_path):
         second = run_ours(search, X, Y, root=tmp_path / "store")
     assert (first.plan.to_run, second.plan.to_run) == (8, 4)
     assert len(second.failures) == 2
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A store that others are said to write in."""
+    return StepStore.open(tmp_path / "shared", trust="data-only")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda store: grid_search(PIPE, {"clf__C": [1.0]}, X, Y, store=store),
+        lambda store: halving_grid_search(PIPE, {"clf__C": [1.0, 2.0]}, X, Y, store=store),
+        lambda store: hyperband_search(
+            SGDClassifier(), {"alpha": [1e-3]}, X, Y, fit_params={"classes": [0, 1, 2]}, store=store
+        ),
+        lambda store: tune(PIPE, {"clf__C": uniform(1.0, 2.0)}, X=X, y=Y, cv=3, n_trials=2, store=store),
+    ],
+    ids=["grid", "halving", "hyperband", "tune"],
+)
+def test_a_store_that_keeps_no_models_is_refused_at_once(start, shared):
+    """Where a fitted model would have to be kept, a data-only store is refused before anything runs."""
+    with pytest.raises(UserError) as error:
+        start(shared)
+    says(error, str(shared.root), "data-only", "trust='local'")
+
+
+def test_frames_are_refused_by_a_store_that_takes_no_pickles(shared):
+    """Workers could not read them."""
+    with pytest.raises(DataError) as error:
+        grid_search(PIPE, {"clf__C": [1.0]}, pd.DataFrame(X), Y, store=shared, refit=False)
+    says(error, "X", "DataFrame", "data-only")
+
+
+def test_a_store_that_takes_no_pickles_serves_a_search_of_arrays(shared, prefect_api, dask_threads):
+    """Data, folds and scores need none: the same table as in a store of one's own, and known the second time."""
+    asked = {"refit": False, "cluster": dask_threads.scheduler_address, "verbose": 0}
+    grid = {"clf__C": [0.1, 1.0]}
+    first = grid_search(PIPE, grid, X, Y, store=shared, **asked)
+    plain = GridSearchCV(PIPE, grid).fit(X, Y)
+    assert first.dataframe()["mean_test_score"].tolist() == plain.cv_results_["mean_test_score"].tolist()
+    assert grid_search(PIPE, grid, X, Y, store=shared, **asked).cost.run == 0

@@ -35,6 +35,11 @@ from prefect_tune.space import (
 )
 
 
+def shown(value):
+    """The value as the name of a test: the same in every process, so without the address of an object."""
+    return value.dist.name if hasattr(value, "dist") else repr(value)
+
+
 def place(domain, value):
     """The coordinates of one value."""
     return Encoding(SearchSpace({"x": domain})).encode({"x": value}).tolist()
@@ -66,7 +71,7 @@ def place(domain, value):
         (choice(["a", "b"]), "b", 0.75),
         (stats.expon(), math.log(2), 0.5),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_positions_of_the_reference(domain, value, position):
     """Each domain's one coordinate, by the reference's formula."""
@@ -83,7 +88,7 @@ def test_positions_of_the_reference(domain, value, position):
         (uniform(2, 2), 2.0, []),
         (randint(7, 7), 7, []),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_three_options_have_a_dimension_each_and_one_has_none(domain, value, row):
     """One-hot from three options on; what cannot vary has no dimension."""
@@ -112,7 +117,7 @@ DISCRETE = [
 ]
 
 
-@pytest.mark.parametrize("domain", DISCRETE, ids=repr)
+@pytest.mark.parametrize("domain", DISCRETE, ids=shown)
 def test_every_discrete_value_comes_back_exactly(domain):
     """decode(encode(v)) is v, with its type, for every value of a finite domain."""
     space = SearchSpace({"x": domain})
@@ -139,7 +144,7 @@ def test_every_discrete_value_comes_back_exactly(domain):
         stats.gamma(2.0),
         stats.poisson(4.0),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_drawn_values_come_back(domain):
     """decode(encode(v)) is v up to rounding for floats, exactly for steps, whatever is drawn."""

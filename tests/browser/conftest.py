@@ -1,0 +1,148 @@
+"""A Prefect server with its UI, a browser, and searches to look at; each once for the session."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+# The helper modules of this folder; --import-mode=importlib leaves the path alone.
+FOLDER = Path(__file__).parent
+sys.path.append(str(FOLDER))
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ADVICE = (
+    "no Chromium here: run tests/browser/install_chromium.sh as root (on Debian: apt-get install chromium)"
+)
+
+pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
+
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402 - only if it is there
+from ui import Api, Ui, until  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, without a window."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(ADVICE)
+    with sync_playwright() as driver:
+        # Its own sandbox needs rights that a container does not give; it opens pages of our server only.
+        options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        with driver.chromium.launch(executable_path=program, args=options) as chromium:
+            yield chromium
+
+
+def _environment(home: Path, port: int) -> dict[str, str]:
+    url = f"http://127.0.0.1:{port}/api"
+    return {
+        **os.environ,
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": url,
+        "PREFECT_UI_API_URL": url,
+        "PREFECT_SERVER_UI_API_URL": url,
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+    }
+
+
+@pytest.fixture(scope="session")
+def environment(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of programs that use the server, which runs."""
+    home = tmp_path_factory.mktemp("browser")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = _environment(home, port)
+    command = [sys.executable, "-m", "prefect", "server", "start"]
+    with (home / "server.log").open("w") as log:
+        server = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        until(lambda: _answers(server, environment["PREFECT_API_URL"]), "the Prefect server", 120)
+        yield environment
+    finally:
+        _end(server)
+
+
+def _answers(server: subprocess.Popen[bytes], url: str) -> bool:
+    assert server.poll() is None, "the Prefect server ended while starting"
+    try:
+        return httpx.get(f"{url}/health", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def api(environment: dict[str, str]) -> Api:
+    """The server's API."""
+    return Api(environment["PREFECT_API_URL"])
+
+
+@pytest.fixture
+def ui(browser: Browser, environment: dict[str, str]) -> Iterator[Ui]:
+    """An empty page of the UI."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    yield Ui(page, environment["PREFECT_API_URL"].removesuffix("/api"))
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def searching(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The searches, started; forms can be looked at meanwhile."""
+    folder = tmp_path_factory.mktemp("searches")
+    command = [sys.executable, str(FOLDER / "searches.py"), str(folder / "store")]
+    with (folder / "log").open("w") as log:
+        # With the log's lines on the server, as a user has them.
+        told = {**environment, "PREFECT_LOGGING_LEVEL": "INFO"}
+        process = subprocess.Popen(
+            command, env=told, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    yield process, folder / "log"
+    _end(process)
+
+
+@pytest.fixture(scope="session")
+def searches(searching: Any) -> dict[str, str]:
+    """The flow runs of the searches by kind."""
+    process, log = searching
+    printed, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, log.read_text()[-4000:]
+    return json.loads(printed.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def served(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory, api: Api) -> Iterator[str]:
+    """The id of a deployment of grid_search whose runs are carried out."""
+    folder = tmp_path_factory.mktemp("served")
+    with (folder / "log").open("w") as log:
+        program = [sys.executable, str(FOLDER / "serving.py")]
+        runner = subprocess.Popen(program, env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+
+    def deployed() -> list[Any]:
+        assert runner.poll() is None, (folder / "log").read_text()[-4000:]
+        return api.post("/deployments/filter", deployments={"name": {"any_": ["served"]}})
+
+    try:
+        yield until(deployed, "the deployment")[0]["id"]
+    finally:
+        _end(runner)

@@ -1,0 +1,174 @@
+"""Pages of Prefect's UI in a browser, and what is to be said of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+from PIL import Image
+from playwright.sync_api import Locator, Page
+
+Value = TypeVar("Value")
+_PATIENCE = 60.0  # seconds; a machine may be busy
+PICTURES = os.environ.get("PREFECT_TUNE_SCREENSHOTS")
+"""The folder for pictures of the documentation; none are made without it."""
+
+
+def until(found: Callable[[], Value], what: str, patience: float = _PATIENCE) -> Value:
+    """What `found` returns as soon as it is true."""
+    deadline = time.monotonic() + patience
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"waited {patience:.0f} s for {what}"
+        time.sleep(0.1)
+    return value
+
+
+class Api:
+    """Prefect's API, asked as the UI asks it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = httpx.Client(base_url=url, timeout=30)
+
+    def get(self, path: str) -> Any:
+        """What the API answers."""
+        return self._client.get(path).raise_for_status().json()
+
+    def post(self, path: str, **body: Any) -> Any:
+        """What the API answers."""
+        return self._client.post(path, json=body).raise_for_status().json()
+
+    def flow_run(self, run: str) -> dict[str, Any]:
+        """A flow run."""
+        return self.get(f"/flow_runs/{UUID(run)}")
+
+    def task_runs(self, run: str) -> list[dict[str, Any]]:
+        """The task runs of a flow run."""
+        return self.post("/task_runs/filter", flow_runs={"id": {"any_": [run]}})
+
+    def artifacts(self, run: str) -> dict[str, dict[str, Any]]:
+        """The artifacts of a flow run by kind."""
+        found = self.post("/artifacts/filter", artifacts={"flow_run_id": {"any_": [run]}})
+        return {artifact["key"].rpartition("-")[2]: artifact for artifact in found}
+
+
+class Ui:
+    """One page of the browser.
+
+    Attributes:
+        problems: what the browser complained of since the page was opened.
+    """
+
+    def __init__(self, page: Page, home: str) -> None:
+        self.page, self.home = page, home
+        self.problems: list[str] = []
+        page.set_default_timeout(1000 * _PATIENCE)
+        # The UI asks a service of its own for settings; tests talk to nobody but the server.
+        page.route(lambda url: not url.startswith(home), lambda route: route.abort())
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("console", self._hear)
+
+    def _hear(self, message: Any) -> None:
+        place = message.location.get("url", "")
+        ours = place.startswith(self.home) and not place.endswith("/favicon.ico")
+        if message.type == "error" and ours:
+            self.problems.append(f"{message.text} ({place})")
+
+    def open(self, path: str, shows: str) -> Ui:
+        """The page, once it shows a text."""
+        self.problems.clear()
+        self.page.goto(f"{self.home}{path}")
+        self.shows(shows)
+        return self
+
+    def shows(self, text: str) -> None:
+        """Returns when the text is to be seen."""
+        self.page.get_by_text(text).filter(visible=True).first.wait_for()
+
+    def tab(self, name: str, shows: str) -> None:
+        """Goes to a tab of the page."""
+        self.page.get_by_text(name, exact=True).filter(visible=True).first.click()
+        self.shows(shows)
+
+    def text(self) -> str:
+        """All text of the page."""
+        return self.page.inner_text("body")
+
+    def pictures(self) -> list[int]:
+        """The widths of all pictures of the page, 0 for a broken one."""
+        self.page.wait_for_function("[...document.images].every(image => image.complete)")
+        return self.page.evaluate("[...document.images].map(image => image.naturalWidth)")
+
+    def picture(self, name: str, height: int = 800) -> None:
+        """Nothing; the page is in the documentation's folder of pictures, if pictures are wanted."""
+        if not PICTURES:
+            return
+        self.page.set_viewport_size({"width": 1100, "height": height})
+        self.page.mouse.move(0, 0)
+        self.page.wait_for_timeout(1500)  # for animations; only when pictures are made
+        shot = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
+        shot.quantize(128).save(Path(PICTURES) / f"ui-{name}.png", optimize=True)
+        self.page.set_viewport_size({"width": 1280, "height": 900})
+
+
+class Form:
+    """The form of a deployment's custom run.
+
+    Args:
+        new: in the second of Prefect's two UIs.
+    """
+
+    def __init__(self, ui: Ui, deployment: str, *, new: bool = False) -> None:
+        self.ui = ui
+        ui.open(f"{'/v2' if new else ''}/deployments/deployment/{deployment}/run", "Parameters")
+        ui.page.get_by_text("verbose").or_(ui.page.get_by_text("overrides")).first.wait_for()
+
+    def field(self, name: str) -> Locator:
+        """The part of the form that belongs to a parameter."""
+        label = self.ui.page.locator(".schema-form-property__label").get_by_text(
+            re.compile(rf"^{name}( \(Optional\))?$")
+        )
+        return self.ui.page.locator(".schema-form-property").filter(has=label)
+
+    def choose(self, name: str, tab: str) -> Locator:
+        """The field, with one of its tabs open."""
+        field = self.field(name)
+        field.get_by_text(tab, exact=True).click()
+        return field
+
+    def write_json(self, name: str, value: Any, tab: str | None = None) -> None:
+        """Writes JSON into a field; a text as it is."""
+        field = self.choose(name, tab) if tab else self.field(name)
+        field.locator(".cm-content").fill(value if isinstance(value, str) else json.dumps(value))
+
+    def write(self, name: str, value: str, tab: str | None = None) -> None:
+        """Writes text or a number into a field."""
+        field = self.choose(name, tab) if tab else self.field(name)
+        field.locator("textarea, input[type=number], input[type=text]").first.fill(value)
+
+    def pick(self, name: str, option: str, tab: str | None = None) -> None:
+        """Picks an entry of a select."""
+        field = self.choose(name, tab) if tab else self.field(name)
+        field.locator(".p-select-button, .p-select, button[role=combobox]").first.click()
+        self.ui.page.locator(".p-select-option").get_by_text(option, exact=True).click()
+
+    def submit(self) -> str:
+        """The id of the flow run that was made."""
+        self.send()
+        link = self.ui.page.get_by_role("link", name="View run").or_(
+            self.ui.page.locator("a[href*='flow-run/']")
+        )
+        found = link.first.get_attribute("href") or ""
+        return found.rstrip("/").rpartition("/")[2]
+
+    def send(self) -> None:
+        """Presses the button."""
+        self.ui.page.get_by_role("button", name="Submit").click()
