@@ -22,7 +22,7 @@ unexport PYTHONHOME
 .DEFAULT_GOAL := help
 # Two installs into one environment at once would trip over each other.
 .NOTPARALLEL:
-.PHONY: help demo test check lint types bench-grid bench-adaptive bench-tuners clean
+.PHONY: help demo test browser screenshots check lint types docs bench-grid bench-adaptive bench-tuners clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -30,8 +30,14 @@ help: ## this list
 demo: $(VENV)/.with-test ## a search on the digits data, in about a minute
 	@PREFECT_HOME="$${PREFECT_HOME:-$(CURDIR)/demo-output/prefect}" $(RUN) examples/01_digits.py
 
-test: $(VENV)/.with-test ## the whole test suite
+test: $(VENV)/.with-test browser ## the whole test suite
 	@$(RUN) -m pytest $(SPREAD) $(ARGS)
+
+browser: # Chromium for the browser tests, where it can be installed
+	@tests/browser/install_chromium.sh
+
+screenshots: $(VENV)/.with-test browser ## the pictures of Prefect's UI in the documentation
+	@TUNE_SCREENSHOTS="$(CURDIR)/docs/images" $(RUN) -m pytest -q tests/browser
 
 check: lint types $(VENV)/.with-test ## lint, format, types, architecture and documentation
 	@$(RUN) -m pytest -q tests/test_architecture.py tests/test_docs.py
@@ -49,6 +55,10 @@ types: $(VENV)/.with-check
 	@rm -rf build/typed && mkdir -p build/typed/prefect_tune
 	@for part in prefect_tune/* flows tasks blocks; do ln -s "$(CURDIR)/$$part" build/typed/prefect_tune/; done
 	@$(RUN) -m mypy
+
+docs: $(VENV)/.with-docs ## the documentation as a site in build/site; a warning is an error
+	@$(RUN) -m sphinx -q -W --keep-going -d build/site-read -c docs . build/site
+	@echo "build/site/docs/index.html"
 
 bench-grid: $(VENV)/.with-bench ## the grid search side by side with scikit-learn and dask-ml
 	@$(RUN) benchmarks/grid_search.py

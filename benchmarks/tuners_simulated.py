@@ -23,8 +23,9 @@ from tuners_methods import METHODS, Run, Trace, simulated
 from tuners_stats import first_below, interval, loss_after, mean_ranks
 from tuners_tables import FOLDER, load, names
 
-SLOW = {"ASHA + TPE", "Optuna SHA + TPE", "ASHA + MOBSTER", "Syne Tune MOBSTER"}  # 5 s to 2 minutes a run
-SLOWEST = {"Syne Tune MOBSTER"}  # on four workers only
+# 5 s to 2 minutes a run: on four workers only, and with fewer seeds
+SLOW = {"ASHA + TPE", "Optuna SHA + TPE", "ASHA + MOBSTER", "Syne Tune MOBSTER"}
+SLOWEST = {"Syne Tune MOBSTER"}  # ten minutes and more a run: only if named
 PLAIN = {"synchronous halving"}  # only in the comparison of workers
 ASYNCHRONOUS = ("ASHA stopping", "ASHA promotion", "synchronous halving", "Hyperband")
 COUNTS = (1, 4, 16, 64)
@@ -39,7 +40,7 @@ class Asked:
     Attributes:
         seeds, slow_seeds: of the methods, and of those in SLOW.
         budget: epochs of a search.
-        methods: names in METHODS; all of them, if not given.
+        methods: names in METHODS; all but the slowest, if not given.
         runs: file of finished runs, one line of JSON each; what it has is not simulated again.
         processes: at a time.
     """
@@ -63,14 +64,15 @@ WORLDS: dict[str, dict[str, Any]] = {
 
 def planned(asked: Asked) -> list[Run]:
     """The runs whose regret is compared: the quick ones first, then seed by seed."""
-    methods = [name for name in asked.methods or METHODS if name not in PLAIN]
+    left_out = PLAIN if asked.methods else PLAIN | SLOWEST
+    methods = [name for name in asked.methods or METHODS if name not in left_out]
     runs = [
         Run(method, table, seed, budget=asked.budget, **world)
         for world in WORLDS.values()
         for method in methods
         for table in names()
         for seed in asked.seeds_of(method)
-        if not (method in SLOWEST and world["workers"] > 4)
+        if not (method in SLOW and world["workers"] > 4)
     ]
     return sorted(runs, key=lambda run: (run.method in SLOW, run.workers, run.seed))
 

@@ -122,7 +122,7 @@ class DaskCluster(Block):
         """
         tls = [self.tls_ca_file, self.tls_client_cert, self.tls_client_key]
         adapt = [self.adapt_minimum, self.adapt_maximum]
-        belongs = {
+        belongs: dict[str, dict[str, Any]] = {
             "local": {"groups": self.groups},
             "address": {
                 "address": self.address,

@@ -92,8 +92,8 @@ class SearchArtifacts:
             self._dashboard = shown_link(lease.dashboard)
             at = f", dashboard {self._dashboard}" if self._dashboard else ""
             _log("%s runs on the %s%s", name, lease.describe.removeprefix("the "), at)
-        self._put("tags", partial(_add_tags, ("prefect-tune", *words)))
         await self.update(Progress(name=name))
+        self._put("tags", partial(_add_tags, ("prefect-tune", *words)))
 
     async def update(self, progress: Progress) -> None:
         """Leaves `progress` to be shown and returns at once; only the latest one counts."""

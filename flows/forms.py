@@ -51,6 +51,7 @@ Scoring = Annotated[
 Folds = Annotated[Any, _tabs(_kind("folds", "integer"), _kind("splitter", "object"), _NONE)]
 Refit = Annotated[Any, _tabs(_kind("yes or no", "boolean"), _kind("by metric", "string"), _JSON)]
 ErrorScore = Annotated[Any, _tabs(_kind("score", "number"), _kind("stop", "string", enum=["raise"]), _NONE)]
+Approve = Annotated[bool | int, _tabs(_kind("yes or no", "boolean"), _kind("seconds to wait", "integer"))]
 Seed = Annotated[Any, _tabs(_kind("seed", "integer"), _JSON, _NONE)]
 Arguments = Annotated[Any, _tabs(_JSON, _NONE)]
 Resources = Arguments

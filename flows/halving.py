@@ -23,6 +23,7 @@ from prefect_tune.batches import Batch, Planner
 from prefect_tune.errors import StoreUnavailable
 from prefect_tune.explained import search_book
 from prefect_tune.flows import forms
+from prefect_tune.flows.approval import approved, candidates_of, patience_of
 from prefect_tune.flows.artifacts import SearchArtifacts
 from prefect_tune.flows.dispatch import Tally
 from prefect_tune.flows.display import TerminalDisplay
@@ -72,6 +73,7 @@ def ready_halving(kind: str, asked: dict[str, Any]) -> HalvingSearch:
     search = asked.get("sklearn") or _build(kind, asked, store)
     if search.refit:
         require_models(store, "refit fits one: or pass refit=False")
+    approve = patience_of(asked, refit=bool(search.refit))
     asked = with_data(asked, store)
     X, y = resolve_data(asked["X"], asked.get("y"), store)
     params = revive(asked.get("fit_params") or {}, store)
@@ -89,6 +91,7 @@ def ready_halving(kind: str, asked: dict[str, Any]) -> HalvingSearch:
         verbose=asked.get("verbose", 1),
         started=started,
         halving=halving,
+        approve=approve,
     )
 
 
@@ -120,6 +123,9 @@ async def run_halving(search: HalvingSearch, lease: ClusterLease) -> HalvingResu
             await stage.run(rung)
         pass_on_warnings(stage.tally)
         result = stage.with_cost(search.halving.result())
+        if search.approve:  # only those of the last iteration can be refitted
+            first = len(result) - search.halving.ladder.rungs[-1].size
+            result = await approved(result, search.approve, artifacts, candidates_of(result, first))
         # The report is drawn here while a worker fits the best candidate on all rows.
         page, result = await asyncio.gather(artifacts.finish(result.standings()), stage.refit(result))
         result = stage.with_cost(result)
@@ -176,10 +182,9 @@ class _Stage:
     async def refit(self, result: HalvingResult) -> HalvingResult:
         """The result with its best candidate fitted on all rows, if that is wanted."""
         assert self._last is not None  # there is at least one iteration
-        assert result.best_index is not None
-        return await refit_best(
-            self.search, result, *self._last, self.search.halving.row_in_last(result.best_index)
-        )
+        index = result.chosen_index
+        row = None if index is None else self.search.halving.row_in_last(index)
+        return await refit_best(self.search, result, *self._last, row)
 
     def with_cost(self, result: HalvingResult) -> HalvingResult:
         result = with_cost(result, self.search, self.plan, self.tally)
@@ -226,6 +231,7 @@ async def ahalving_grid_search(
     cv: forms.Folds = 5,
     scoring: forms.Scoring = None,
     refit: bool = True,
+    approve: forms.Approve = False,
     error_score: forms.ErrorScore = None,
     return_train_score: bool = True,
     random_state: forms.Seed = None,
@@ -255,6 +261,7 @@ async def ahalving_grid_search(
         cv: Number of folds, or a splitter.
         scoring: A scorer name or a callable.
         refit: Whether to fit the best candidate on all rows.
+        approve: Seconds to wait for a person's approval before that; true: an hour.
         error_score: Score of a failed fit; "raise" stops at the first. Default: not a number.
         return_train_score: Whether training scores are computed too.
         random_state: Seed of the samples. Default: derived from seed, so that a second run draws the same.
@@ -288,6 +295,7 @@ async def ahalving_randomized_search(
     cv: forms.Folds = 5,
     scoring: forms.Scoring = None,
     refit: bool = True,
+    approve: forms.Approve = False,
     error_score: forms.ErrorScore = None,
     return_train_score: bool = True,
     random_state: forms.Seed = None,
@@ -318,6 +326,7 @@ async def ahalving_randomized_search(
         cv: Number of folds, or a splitter.
         scoring: A scorer name or a callable.
         refit: Whether to fit the best candidate on all rows.
+        approve: Seconds to wait for a person's approval before that; true: an hour.
         error_score: Score of a failed fit; "raise" stops at the first. Default: not a number.
         return_train_score: Whether training scores are computed too.
         random_state: Seed of candidates and samples. Default: derived from seed.

@@ -25,6 +25,7 @@ from prefect_tune.report.adaptive import (
 )
 from prefect_tune.report.pages import Found
 from prefect_tune.report.parameters import parameter_columns, varied_parameters
+from prefect_tune.report.sections import approved
 from prefect_tune.report.tables import column_name, leaderboard_rows
 from prefect_tune.report.text import (
     FailureGroup,
@@ -176,6 +177,8 @@ def _last(result: Found) -> list[tuple[str, str]]:
         where, why = result.uncacheable[0]
         more = f" and {len(result.uncacheable) - 1:,} more" if len(result.uncacheable) > 1 else ""
         lines.append(("uncached", f"{one_line(where)}: {one_line(why, 100)}{more}"))
+    if decided := approved(result.approval):
+        lines.append(("asked", decided.replace("`", "")))
     places = [place for place in (result.report_path, result.flow_run_url) if place]
     return lines + ([("report", "  ".join(places))] if places else [])
 

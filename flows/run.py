@@ -20,6 +20,7 @@ from prefect.tasks import task
 
 from prefect_tune.batches import Planner
 from prefect_tune.explained import search_book
+from prefect_tune.flows.approval import approved, candidates_of
 from prefect_tune.flows.artifacts import SearchArtifacts, artifact_key
 from prefect_tune.flows.dispatch import Tally
 from prefect_tune.flows.display import TerminalDisplay
@@ -65,6 +66,7 @@ class Search:
         resources: step name -> Dask resources.
         verbose: 0 is silent, 1 shows progress, 2 the result too.
         started: clock at the call.
+        approve: seconds that a person has to approve the best candidate before the refit; 0: nobody is asked.
     """
 
     spec: SearchSpec
@@ -73,6 +75,7 @@ class Search:
     resources: Mapping[str, Mapping[str, float]]
     verbose: int
     started: float
+    approve: int = 0
 
 
 @task(name="known", task_run_name="known · {steps} {what}", persist_result=False)
@@ -103,9 +106,11 @@ async def run_search(search: Search, lease: ClusterLease) -> SearchResult:
             await asyncio.to_thread(compiled.look_up_prefixes)
             await driver.run(planner.batches())
             result = with_cost(_tabulate(search, compiled, driver.tally), search, dry_run, driver.tally)
+            if search.approve:
+                result = await approved(result, search.approve, artifacts, candidates_of(result))
             # The report is drawn here while a worker fits the best candidate on all rows.
             page, result = await asyncio.gather(
-                artifacts.finish(result), refit_best(search, result, driver, planner, result.best_index)
+                artifacts.finish(result), refit_best(search, result, driver, planner, result.chosen_index)
             )
         result = with_cost(result, search, dry_run, driver.tally)
         result = await asyncio.to_thread(write_report, result, page, store)
@@ -224,7 +229,7 @@ async def refit_best(
     """The result with its best candidate fitted on all rows, if that is wanted, the model in the store.
 
     Args:
-        row: the candidate, in the search that `planner` plans; None: there is no best one.
+        row: the candidate, in the search that `planner` plans; None: no model is wanted.
     """
     if row is None or not search.sklearn.refit:
         return result

@@ -17,6 +17,7 @@ from prefect import Flow
 
 from prefect_tune.blocks import SearchSpec
 from prefect_tune.errors import UnknownParameter, UserError
+from prefect_tune.flows import forms
 from prefect_tune.flows.saved import block_of, judged, name_of
 from prefect_tune.flows.search import SearchFlow, search_flow, sync_twin
 from prefect_tune.tasks.api import api_settings, ensure_api
@@ -89,11 +90,12 @@ class SavedSearchFlow(SearchFlow):
     async def _run(self, asked: dict[str, Any]) -> Any:
         await asyncio.to_thread(spec_parameters, asked["spec"], asked["overrides"])  # mistakes come first
         with api_settings(await asyncio.to_thread(ensure_api)):
-            return await Flow.__call__(self, spec=asked["spec"], overrides=asked["overrides"])
+            run: Any = Flow.__call__(self, spec=asked["spec"], overrides=asked["overrides"])
+            return await run
 
 
 @search_flow("search-from-spec", "saved", SavedSearchFlow)
-async def asearch_from_spec(spec: str, overrides: dict[str, Any] | None = None) -> Any:
+async def asearch_from_spec(spec: str, overrides: forms.Arguments = None) -> Any:
     """The result of a saved search, run by its name.
 
     Args:

@@ -20,6 +20,7 @@ from prefect import Flow
 from prefect_tune.data import DataRef
 from prefect_tune.errors import StoreUnavailable
 from prefect_tune.flows import forms
+from prefect_tune.flows.approval import patience_of
 from prefect_tune.flows.display import TerminalDisplay
 from prefect_tune.flows.places import Places, open_places, open_store, require_models
 from prefect_tune.flows.run import Search, run_search
@@ -46,6 +47,7 @@ def ready_search(kind: str, asked: dict[str, Any]) -> Search:
     search = asked.get("sklearn") or build_search(kind, asked, store)
     if search.refit:
         require_models(store, "refit fits one: or pass refit=False")
+    approve = patience_of(asked, refit=bool(search.refit))
     asked = with_data(asked, store)
     X, y = resolve_data(asked["X"], asked.get("y"), store)
     params = revive(asked.get("fit_params") or {}, store)
@@ -63,6 +65,7 @@ def ready_search(kind: str, asked: dict[str, Any]) -> Search:
         resources=asked.get("resources") or {},
         verbose=asked.get("verbose", 1),
         started=started,
+        approve=approve,
     )
 
 
@@ -164,8 +167,8 @@ class SearchFlow(Flow):
 
     def with_options(self, **options: Any) -> SearchFlow:
         """A flow with other options; its async twin gets the same."""
-        other = super().with_options(**options)
-        assert isinstance(other, SearchFlow)  # Prefect makes it of the same class
+        other: Any = super().with_options(**options)
+        other.__class__ = type(self)  # Prefect makes a plain Flow
         other.kind = self.kind
         other.twin = self.twin.with_options(**options) if self.twin is not None else None
         return other
@@ -210,6 +213,7 @@ async def agrid_search(
     scoring: forms.Scoring = None,
     cv: forms.Folds = None,
     refit: forms.Refit = True,
+    approve: forms.Approve = False,
     error_score: forms.ErrorScore = None,
     return_train_score: bool = False,
     fit_params: forms.Arguments = None,
@@ -233,6 +237,7 @@ async def agrid_search(
         scoring: A scorer name, a list or dict of them, or a callable.
         cv: Number of folds, or a splitter.
         refit: Whether to fit the best candidate on all rows; a metric's name, or a callable.
+        approve: Seconds to wait for a person's approval before that; true: an hour.
         error_score: Score of a failed fit; "raise" stops at the first. Default: not a number.
         return_train_score: Whether training scores are computed too.
         fit_params: Arguments of fit, such as groups, sample_weight or step__name.
@@ -261,6 +266,7 @@ async def arandomized_search(
     scoring: forms.Scoring = None,
     cv: forms.Folds = None,
     refit: forms.Refit = True,
+    approve: forms.Approve = False,
     error_score: forms.ErrorScore = None,
     return_train_score: bool = False,
     fit_params: forms.Arguments = None,
@@ -286,6 +292,7 @@ async def arandomized_search(
         scoring: A scorer name, a list or dict of them, or a callable.
         cv: Number of folds, or a splitter.
         refit: Whether to fit the best candidate on all rows; a metric's name, or a callable.
+        approve: Seconds to wait for a person's approval before that; true: an hour.
         error_score: Score of a failed fit; "raise" stops at the first. Default: not a number.
         return_train_score: Whether training scores are computed too.
         fit_params: Arguments of fit, such as groups, sample_weight or step__name.

@@ -102,8 +102,9 @@ def ingest(value: Any, store: StepStore | None = None, *, name: str = "X") -> Da
         blob = record.outputs[0] if record.outputs else store.put_blob(canonical)
     if blob.codec == "pickle" and getattr(store, "trust", "local") == "data-only":
         raise DataError(
-            f"{name}: a {type(value).__name__} is kept as a pickle, and the store at {store.place} is data-only "
-            f"({store.trust_reason}). Pass numpy arrays or sparse matrices, or open the store with trust='local'."
+            f"{name}: a {type(value).__name__} is kept as a pickle, and the store at {store.place} is "
+            f"data-only ({store.trust_reason}). Pass numpy arrays or sparse matrices, or open the store with "
+            "trust='local'."
         )
     try:
         store.load_blob(blob)  # workers cannot replace damaged data, this process can

@@ -106,9 +106,9 @@ def _indices(train: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pack_splits(splits: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """All index arrays of a search in one array of whole numbers, so that workers map it and unpickle nothing.
+    """All index arrays of a search in one array of whole numbers: workers map it, and unpickle nothing.
 
-    Its head says how long each of them is: the number of arrays, their lengths, then train and test of each fold.
+    Its head is the number of arrays and the length of each; then come train and test of each fold.
     """
     arrays = [np.asarray(index, dtype=np.int64) for pair in splits for index in pair]
     return np.concatenate([[len(arrays)], [len(array) for array in arrays], *arrays]).astype(np.int64)

@@ -169,5 +169,12 @@ class ApiUnreachable(InfrastructureError):
         return type(self), (self.url, self.store)
 
 
+class NotApproved(TuneError, RuntimeError):
+    """Nobody said in time whether the model is to be made; everything before it is in the store.
+
+    It is no TimeoutError: Prefect would take that for the end of the time that the flow itself may run.
+    """
+
+
 class StoreUnavailable(InfrastructureError):
     """The store's folder cannot be used; the search can run without it."""

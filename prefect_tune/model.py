@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,26 @@ class ModelRef:
     store: str
     scope: str
     key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """What a person decided before the model was made.
+
+    Attributes:
+        row: of the candidate whose model was wanted, in the result's table; the index of a trial. None: the
+            search was to end without a model.
+        place: of the candidate in the list that was shown; 1 was the best one found.
+        params: its parameters.
+        note: what the person wrote.
+        seconds: of waiting.
+    """
+
+    row: int | None
+    place: int | None = None
+    params: Mapping[str, Any] | None = None
+    note: str = ""
+    seconds: float = 0.0
 
 
 def load_model(ref: ModelRef, store: StepStore | None = None, like: Any = None) -> Any:

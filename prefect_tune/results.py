@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from prefect_tune.model import ModelRef, load_model
+from prefect_tune.model import Approval, ModelRef, load_model
 from prefect_tune.text import short
 
 
@@ -100,6 +100,7 @@ class SearchResult:
         refit_seconds: seconds of the refit.
         flow_run_url: page of the run in the Prefect UI, empty without one.
         report_path: the report as a Markdown file, empty when none was written.
+        approval: what a person decided before the model was made, None if nobody was asked.
     """
 
     name: str
@@ -117,6 +118,12 @@ class SearchResult:
     refit_seconds: float | None = None
     flow_run_url: str = ""
     report_path: str = ""
+    approval: Approval | None = None
+
+    @property
+    def chosen_index(self) -> int | None:
+        """Row of the candidate whose model is wanted: the best one's, unless a person decided otherwise."""
+        return self.best_index if self.approval is None else self.approval.row
 
     def __len__(self) -> int:
         """Number of candidates."""
@@ -148,8 +155,10 @@ class SearchResult:
         """The refitted best model, read from the store and verified.
 
         Raises:
-            LookupError: when the search ran with `refit=False`.
+            LookupError: when the search ran with `refit=False`, or a person ended it without a model.
         """
+        if self.model is None and self.approval is not None and self.approval.row is None:
+            raise LookupError("load_best: a person ended this search without a model; see `approval`.")
         if self.model is None:
             raise LookupError("load_best: this search ran with refit=False, so no model was kept.")
         return load_model(self.model)

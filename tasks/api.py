@@ -86,6 +86,12 @@ def driver_api_url() -> str:
     return _prefects_own() or ensure_api()
 
 
+def others_can_reach() -> bool:
+    """Whether a Prefect API is configured that is more than this process's temporary server."""
+    configured = PREFECT_API_URL.value()
+    return bool(configured) and (_server is None or configured != _server[1])
+
+
 @contextlib.contextmanager
 def api_settings(url: str) -> Iterator[None]:
     """Puts the API at `url` in force for the Prefect calls made inside, in this context."""

@@ -133,6 +133,8 @@ def evaluate_batch(search: SearchFile, batch: Batch | RoundBatch) -> BatchOutcom
         try:
             runner(evaluator, batch, outcome).run()
         finally:
+            # With error_score="raise" a retry of the search comes to this process, too, and tries again.
+            evaluator.memo.forget_failures()
             if outcome.records:
                 evaluator.store.put_pack(outcome.records, evaluator.spec.scope)
     for entry in caught:
@@ -144,7 +146,6 @@ def evaluate_batch(search: SearchFile, batch: Batch | RoundBatch) -> BatchOutcom
     outcome.trained, outcome.taken_over = gardener.trained, gardener.taken_over
     outcome.bytes_written = evaluator.store.counters.bytes_written - before
     outcome.seconds = time.perf_counter() - start
-    evaluator.memo.forget_failures()
     return outcome
 
 

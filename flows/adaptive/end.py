@@ -110,14 +110,20 @@ class ModelDispatch(BoardDispatch):
 async def keep_best(
     search: AdaptiveSearch, result: AdaptiveResult, board: Board, file: SearchFile, runner: TuneTaskRunner
 ) -> AdaptiveResult:
-    """The result with its best model in the store: as it was scored, or trained once more on all rows."""
+    """The result with its best model in the store: as it was scored, or trained once more on all rows.
+
+    With an approval it is the model of the candidate that was approved, if any was.
+    """
+    index = result.chosen_index
+    if index is None:
+        return result
     begun, spec = time.perf_counter(), search.spec
     rows = [row for race in search.drawn.races for row in race.rows]
-    row = rows[result.best_index or 0]
+    row = rows[index]
     path = tuple(
         entry["partial_fit_calls"]
         for entry in result.history
-        if entry["model_id"] == result.cv_results["model_id"][result.best_index]
+        if entry["model_id"] == result.cv_results["model_id"][index]
     )
     run_id = ""
     if search.refit:

@@ -141,6 +141,12 @@ COMMON = (
         "True trains the best once more on all rows; with several metrics the name of the one that ranks.",
     ),
     Parameter(
+        "approve",
+        False,
+        forms.Approve,
+        "Seconds to wait for a person's approval before the best model is made; true: an hour.",
+    ),
+    Parameter(
         "error_score",
         None,
         forms.ErrorScore,

@@ -18,6 +18,7 @@ from prefect_tune.data import DataRef
 from prefect_tune.errors import DataError, UserError
 from prefect_tune.flows.adaptive.search import AdaptiveSearch, Keep
 from prefect_tune.flows.adaptive.validation import open_validation, validation_form
+from prefect_tune.flows.approval import patience_of
 from prefect_tune.flows.places import open_store, require_models
 from prefect_tune.flows.saved import name_of, place_forms, with_chunks
 from prefect_tune.races import Drawn, draw_races, random_state_of
@@ -41,6 +42,7 @@ def ready_adaptive(kind: str, asked: dict[str, Any]) -> AdaptiveSearch:
     started = time.perf_counter()
     store = open_store(asked.get("store"))
     require_models(store, "training goes on from one round to the next with them")
+    approve = patience_of(asked)
     asked = with_chunks(revived(asked, store), store)
     drawn = drawn_races(kind, asked)
     arguments = _arguments(asked, store)
@@ -74,6 +76,7 @@ def ready_adaptive(kind: str, asked: dict[str, Any]) -> AdaptiveSearch:
         resources=_resources(asked.get("resources") or {}, spec.estimator),
         verbose=asked.get("verbose", 1),
         started=started,
+        approve=approve,
     )
 
 

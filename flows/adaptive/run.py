@@ -16,6 +16,7 @@ from prefect_tune.flows.adaptive.first_steps import PrefixDispatch
 from prefect_tune.flows.adaptive.race import RaceRunner
 from prefect_tune.flows.adaptive.search import AdaptiveSearch
 from prefect_tune.flows.adaptive.watch import Watcher
+from prefect_tune.flows.approval import approved, candidates_of
 from prefect_tune.flows.artifacts import SearchArtifacts
 from prefect_tune.flows.display import TerminalDisplay
 from prefect_tune.flows.noted import note
@@ -58,6 +59,9 @@ async def _run(search: AdaptiveSearch, lease: ClusterLease, outage: Outage) -> A
             if board.found:
                 await note_known(board.found, board.found + board.run, "rounds")
             result = tabulate(search, board, histories)
+            if search.approve:
+                result = with_cost(result, search, board)
+                result = await approved(result, search.approve, artifacts, candidates_of(result))
             page, result = await asyncio.gather(
                 artifacts.finish(with_cost(result, search, board)),
                 keep_best(search, result, board, file, runner),

@@ -40,6 +40,7 @@ class AdaptiveSearch:
         resources: Dask resources of the step that is trained.
         verbose: 0 is silent, 1 shows progress, 2 the result too.
         started: clock at the call.
+        approve: seconds that a person has to approve the best candidate; 0: nobody is asked.
     """
 
     spec: TrainingSpec
@@ -50,3 +51,4 @@ class AdaptiveSearch:
     resources: Mapping[str, float]
     verbose: int
     started: float
+    approve: int = 0

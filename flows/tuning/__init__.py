@@ -29,6 +29,7 @@ async def _atune(
     scoring: forms.Scoring = None,
     fit_params: forms.Arguments = None,
     refit: bool = True,
+    approve: forms.Approve = False,
     metric: str | None = None,
     mode: forms.Order = None,
     n_trials: int | None = None,
@@ -53,7 +54,7 @@ async def _atune(
     max_failures: forms.FromZero = 0,
     trial_seconds: float | None = None,
     trial_memory: forms.Memory = None,
-    trial_resources: dict[str, float] | None = None,
+    trial_resources: forms.Arguments = None,
     num_to_keep: int | None = 1,
     keep_in_search: int | None = None,
     checkpoint_score: str | None = None,
@@ -83,6 +84,7 @@ async def _atune(
         scoring: Its scorer's name, a list or dict of them, or a callable.
         fit_params: Arguments of its fit, such as groups, sample_weight or step__name.
         refit: Whether its best configuration is fitted on all rows in the end.
+        approve: Seconds to wait for a person's approval before that; true: an hour.
         metric: The entry of the reports to judge by. Default: the only one, "loss", or "score" of an
             estimator.
         mode: "min" or "max". Default: "min", and "max" for an estimator.

@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect_tune import allowed
 from prefect_tune.errors import MissingDependency, UserError, did_you_mean
+from prefect_tune.flows.approval import patience_of
 from prefect_tune.flows.places import open_store, require_models
 from prefect_tune.flows.saved import place_forms, with_data
 from prefect_tune.flows.tuning.folds import (
@@ -108,6 +109,7 @@ def ready_tune(kind: str, asked: dict[str, Any]) -> TuneSearch:
         verbose=asked.get("verbose", 1),
         refit=refit,
         started=started,
+        approve=patience_of(asked, refit=bool(refit)),
     )
 
 

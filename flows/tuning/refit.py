@@ -33,8 +33,10 @@ async def refit_best(
     if not search.refit or not isinstance(function, FoldObjective):
         return result
     try:
-        config = result.best().config
+        config = result.chosen_config
     except NoResult:
+        return result
+    if config is None:
         return result
     try:
         key = await _fitted(search, function, config, runner, run_id)

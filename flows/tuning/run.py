@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect_tune.errors import UserError
 from prefect_tune.explained import trials_book
+from prefect_tune.flows.approval import approved, trials_of
 from prefect_tune.flows.artifacts import SearchArtifacts
 from prefect_tune.flows.display import TerminalDisplay
 from prefect_tune.flows.noted import note
@@ -65,6 +66,8 @@ async def _run(search: TuneSearch, lease: ClusterLease) -> TuneResult:
             result = result_of(search, loop)
             book = partial(trials_book, settings, search.objective.name, tuner.trials, tuner.chain)
             await note(book, store, search.scope)
+            if search.approve:
+                result = await approved(result, search.approve, artifacts, trials_of(result))
             # The report is drawn here while a worker fits the best configuration on all rows.
             page, result = await asyncio.gather(
                 artifacts.finish(result), refit_best(search, result, runner, run_id)

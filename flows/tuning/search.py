@@ -32,6 +32,7 @@ class TuneSearch:
         verbose: 0 is silent, 1 shows progress, 2 the result too.
         refit: whether the best configuration is fitted on all rows in the end.
         started: clock at the call.
+        approve: seconds that a person has to approve the best configuration before it; 0: nobody is asked.
     """
 
     settings: TuneSettings
@@ -47,6 +48,7 @@ class TuneSearch:
     verbose: int
     refit: bool
     started: float
+    approve: int = 0
 
     @property
     def name(self) -> str:

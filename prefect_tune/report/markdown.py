@@ -16,7 +16,7 @@ from prefect_tune.report.curves import curves_figure
 from prefect_tune.report.figures import cost_figure, data_uri, score_figure
 from prefect_tune.report.markup import code, fenced, table
 from prefect_tune.report.parameters import important_parameters, varied_parameters
-from prefect_tune.report.sections import MAX_BYTES, origin, uncacheable
+from prefect_tune.report.sections import MAX_BYTES, approved, origin, uncacheable
 from prefect_tune.report.tables import column_name, leaderboard_rows, measured_columns
 from prefect_tune.report.text import (
     FailureGroup,
@@ -46,6 +46,7 @@ def report_markdown(result: SearchResult, *, figures: bool = True) -> str:
     sections = [
         f"# {code(result.name or 'search')}",
         _summary(result),
+        approved(result.approval),
         *(adaptive_page.sections(result, "curves" in images) if isinstance(result, AdaptiveResult) else []),
         _leaderboard(result),
         *(

@@ -7,7 +7,9 @@ import re
 from collections.abc import Sequence
 from importlib import metadata
 
+from prefect_tune.model import Approval
 from prefect_tune.report.markup import code, table
+from prefect_tune.report.text import params_text, seconds_text
 
 MAX_BYTES = 400_000
 _LISTED = 20
@@ -29,6 +31,21 @@ def uncacheable(found: Sequence[tuple[str, str]], what: str) -> str:
     if len(found) > len(rows):
         parts.append(f"and {len(found) - len(rows):,} more.")
     return "\n\n".join(parts)
+
+
+def approved(approval: Approval | None) -> str:
+    """What a person decided before the model was made, in a line; empty if nobody was asked."""
+    if approval is None:
+        return ""
+    asked = f"after {seconds_text(approval.seconds)}"
+    if approval.row is None:
+        said = f"A person ended the search without a model, {asked}."
+    elif approval.place == 1:
+        said = f"A person approved the best candidate, {asked}."
+    else:
+        chosen = code(params_text(approval.params or {}))
+        said = f"A person chose candidate {approval.place} of the list, {asked}: the model is of {chosen}."
+    return f"{said} Note: {code(approval.note)}" if approval.note else said
 
 
 def origin(flow_run_url: str) -> str:

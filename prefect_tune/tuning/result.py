@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, overload
 
 from prefect_tune.errors import TuneError, UserError, did_you_mean
-from prefect_tune.model import ModelRef, load_model
+from prefect_tune.model import Approval, ModelRef, load_model
 from prefect_tune.store import StepStore
 from prefect_tune.trials import Config, TrialState, order_of
 from prefect_tune.tuning.cost import TuneCost
@@ -98,6 +98,7 @@ class TuneResult:
         uncacheable: (where, why) of what has no identity, so that nothing of it is known to the next search.
         whole: whether a trial's value is that at its end, since earlier reports are means over fewer parts.
         model: the best estimator, fitted on all rows; None for a function, and without `refit`.
+        approval: what a person decided before it was fitted, None if nobody was asked.
         loader: reads a checkpoint in place of the store; it does not travel with a pickle.
     """
 
@@ -117,6 +118,7 @@ class TuneResult:
     uncacheable: tuple[tuple[str, str], ...] = ()
     whole: bool = False
     model: ModelRef | None = None
+    approval: Approval | None = None
     loader: Loader | None = field(default=None, repr=False, compare=False)
 
     def __reduce__(self) -> tuple:
@@ -160,6 +162,17 @@ class TuneResult:
     def best_loss(self) -> float:
         """The loss of `best()`: the metric, or its negative for mode `max`."""
         return self.best_value if self.mode == "min" else -self.best_value
+
+    @property
+    def chosen_config(self) -> Config | None:
+        """The configuration whose model is wanted: the best, unless a person decided otherwise; None: none.
+
+        Raises:
+            NoResult: no trial has a value.
+        """
+        if self.approval is None:
+            return self.best().config
+        return None if self.approval.row is None else self[self.approval.row].config
 
     def best(
         self,
@@ -266,8 +279,11 @@ class TuneResult:
         """The best estimator, fitted on all rows, read from the store and verified.
 
         Raises:
-            LookupError: the search had a function for its objective, or ran with `refit=False`.
+            LookupError: the search had a function for its objective, ran with `refit=False`, or a person
+                ended it without a model.
         """
+        if self.model is None and self.approval is not None and self.approval.row is None:
+            raise LookupError("best_estimator: a person ended this search without a model; see `approval`.")
         if self.model is None:
             raise LookupError(
                 "best_estimator: no model was kept; tune() fits one on all rows at the end of a search over "
@@ -289,8 +305,8 @@ class TuneResult:
         record = store.get(key, self.scope)
         if record is None:
             raise UserError(
-                f"{asked}: the store at {self.store} no longer has this {output}; run the search again, which "
-                "trains only what is missing."
+                f"{asked}: the store at {self.store} no longer has this {output}; run the search again, "
+                "which trains only what is missing."
             )
         return store.load(record, output, writable=True)
 

@@ -24,19 +24,17 @@ ADVICE = (
     "no Chromium here: run tests/browser/install_chromium.sh as root (on Debian: apt-get install chromium)"
 )
 
-pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
-
-from playwright.sync_api import Browser, sync_playwright  # noqa: E402 - only if it is there
-from ui import Api, Ui, until  # noqa: E402
+from ui import Api, Ui, until  # noqa: E402 - the path is set above
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[Any]:
     """The system's Chromium, without a window."""
+    driven = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         pytest.skip(ADVICE)
-    with sync_playwright() as driver:
+    with driven.sync_playwright() as driver:
         # Its own sandbox needs rights that a container does not give; it opens pages of our server only.
         options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         with driver.chromium.launch(executable_path=program, args=options) as chromium:
@@ -53,12 +51,11 @@ def _environment(home: Path, port: int) -> dict[str, str]:
         "PREFECT_SERVER_UI_API_URL": url,
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_LOGGING_LEVEL": "WARNING",
     }
 
 
 @pytest.fixture(scope="session")
-def environment(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def environment(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of programs that use the server, which runs."""
     home = tmp_path_factory.mktemp("browser")
     with socket.socket() as free:
@@ -99,7 +96,7 @@ def api(environment: dict[str, str]) -> Api:
 
 
 @pytest.fixture
-def ui(browser: Browser, environment: dict[str, str]) -> Iterator[Ui]:
+def ui(browser: Any, environment: dict[str, str]) -> Iterator[Ui]:
     """An empty page of the UI."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     yield Ui(page, environment["PREFECT_API_URL"].removesuffix("/api"))
@@ -107,27 +104,15 @@ def ui(browser: Browser, environment: dict[str, str]) -> Iterator[Ui]:
 
 
 @pytest.fixture(scope="session")
-def searching(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The searches, started; forms can be looked at meanwhile."""
+def searches(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The flow runs of the searches by kind, all ended."""
     folder = tmp_path_factory.mktemp("searches")
     command = [sys.executable, str(FOLDER / "searches.py"), str(folder / "store")]
-    with (folder / "log").open("w") as log:
-        # With the log's lines on the server, as a user has them.
-        told = {**environment, "PREFECT_LOGGING_LEVEL": "INFO"}
-        process = subprocess.Popen(
-            command, env=told, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True
-        )
-    yield process, folder / "log"
-    _end(process)
-
-
-@pytest.fixture(scope="session")
-def searches(searching: Any) -> dict[str, str]:
-    """The flow runs of the searches by kind."""
-    process, log = searching
-    printed, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, log.read_text()[-4000:]
-    return json.loads(printed.splitlines()[-1])
+    ended = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=250, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return json.loads(ended.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def main(store: str) -> None:
         "pca__n_components": [2, 3],
         "clf__C": [-1.0, 0.1, 1.0, 10.0],
     }
-    in_threads = {"n_workers": 1, "processes": False, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
+    in_threads = {"n_workers": 1, "processes": False, "protocol": "tcp", "dashboard_address": "127.0.0.1:0"}
     found = {
         "grid": grid_search(scaled, grid, X, y, cv=3, name="iris pipeline", n_workers=2, **places),
         "tune": tune(
@@ -56,6 +56,7 @@ def main(store: str) -> None:
             X,
             y,
             max_iter=9,
+            fit_params={"classes": [0, 1, 2]},
             name="iris hyperband",
             cluster={"class": "distributed.LocalCluster", "kwargs": in_threads},
             **places,

@@ -53,7 +53,7 @@ SECTIONS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "pictures"), [("grid", 2), ("hyperband", 3), ("tune", 5)])
+@pytest.mark.parametrize(("kind", "pictures"), [("grid", 2), ("hyperband", 3), ("tune", 4)])
 def test_reports_show_their_pictures(
     ui: Any, api: Any, searches: dict[str, str], kind: str, pictures: int
 ) -> None:
@@ -65,7 +65,7 @@ def test_reports_show_their_pictures(
     widths = ui.pictures()
     assert len(widths) >= pictures
     assert all(widths)
-    assert [mark for mark in ("![", "](", "data:image", "|---", "```", "**") if mark in text] == []
+    assert [mark for mark in ("![", "](", "data:image", "|---", "```", "**") if mark in ui.prose()] == []
     assert ui.problems == []
     if kind == "hyperband":
         ui.picture("report", 1000)

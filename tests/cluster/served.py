@@ -1,4 +1,4 @@
-"""A Prefect server with a process worker, as one would start them by hand: processes of their own, real time."""
+"""A Prefect server with a process worker, as one would start them by hand: processes of their own."""
 
 from __future__ import annotations
 
@@ -144,12 +144,12 @@ class Served:
             (found,) = client.read_deployments(deployment_filter=named(deployment))
             return client.create_flow_run_from_deployment(found.id)
 
-    def pause(self, deployment: str) -> None:
-        """Nothing; the schedule of a deployment rests."""
+    def schedule(self, deployment: str, *, active: bool) -> None:
+        """Nothing; the schedule of a deployment goes on, or rests."""
         with self.client() as client:
             (found,) = client.read_deployments(deployment_filter=named(deployment))
             for schedule in found.schedules:
-                client.update_deployment_schedule(found.id, schedule.id, active=False)
+                client.update_deployment_schedule(found.id, schedule.id, active=active)
 
     def runs(self, deployment: str) -> list[FlowRun]:
         """The runs of a deployment by its name, the first that began first; those to come are last."""
@@ -191,7 +191,12 @@ class Served:
         """The ends of what the processes have printed, and the runs, for a test that fails."""
         ends = [f"{file.name}:\n{file.read_text()[-3000:]}" for file in self.folder.glob("*.log")]
         with self.client() as client:
-            states = [f"{run.name} {run.id} {run.state!r}" for run in client.read_flow_runs()]
+            begun = [run for run in client.read_flow_runs() if run.run_count]
+        states = [
+            f"{run.name}: "
+            + ", ".join(f"{state.timestamp:%H:%M:%S} {state.name}" for state in self.states(run))
+            for run in begun
+        ]
         return "\n".join([*ends, *states])
 
     # -- ends ------------------------------------------------------------------------------------------
@@ -207,7 +212,8 @@ class Served:
 
     def kill(self, run: FlowRun) -> None:
         """Nothing; the processes of a flow run are gone, without a word."""
-        assert (found := self.processes_of(run))
+        found = self.processes_of(run)
+        assert found
         for process in found:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)

@@ -317,7 +317,7 @@ def test_frames_are_refused_by_a_store_that_takes_no_pickles(shared):
 
 
 def test_a_store_that_takes_no_pickles_serves_a_search_of_arrays(shared, prefect_api, dask_threads):
-    """Data, folds and scores need none: the same table as in a store of one's own, and known the second time."""
+    """Data, folds and scores need none: scikit-learn's table, and everything known the second time."""
     asked = {"refit": False, "cluster": dask_threads.scheduler_address, "verbose": 0}
     grid = {"clf__C": [0.1, 1.0]}
     first = grid_search(PIPE, grid, X, Y, store=shared, **asked)

@@ -452,12 +452,11 @@ def test_report_of_hyperband_in_full():
     assert "Resumed: 9 of 22 rounds were known, 13 run." in text
     _, brackets, rungs, leaderboard, reuse, _ = tables(text)
     assert brackets == [
-        ["bracket", "candidates", "rungs: candidates at calls", "calls planned", "done", "scores", "known",
-         "best"],
-        ["2", "9", "9 at 1, 3 at 3, 1 at 9", "21", "21", "13", "9", "0.8508"],
-        ["1", "5", "5 at 3, 1 at 9", "21", "21", "6", "0", "0.8513"],
-        ["0", "3", "3 at 9", "27", "27", "3", "0", "0.8516"],
-    ]  # fmt: skip
+        ["bracket", "candidates", "rungs (at calls)", "calls", "scores", "known", "best"],
+        ["2", "9", "9 at 1, 3 at 3, 1 at 9", "21 of 21", "13", "9", "0.8508"],
+        ["1", "5", "5 at 3, 1 at 9", "21 of 21", "6", "0", "0.8513"],
+        ["0", "3", "3 at 9", "27 of 27", "3", "0", "0.8516"],
+    ]
     # 0.9 - 0.5 / 2 and 0.0001 for each row before; bracket 2 has rows 0 to 8.
     assert rungs[:2] == [
         ["bracket", "calls", "candidates", "median", "best"],

@@ -12,7 +12,7 @@ from typing import Any
 
 from prefect_tune.report.canvas import data_uri, png
 from prefect_tune.report.markup import code, fenced, table
-from prefect_tune.report.sections import MAX_BYTES, origin, uncacheable
+from prefect_tune.report.sections import MAX_BYTES, approved, origin, uncacheable
 from prefect_tune.report.text import FailureGroup, counted, score_text, value_text
 from prefect_tune.report.tune.bars import importance_figure, why_unknown
 from prefect_tune.report.tune.curves import curves_figure
@@ -80,6 +80,7 @@ def _text(facts: TuneFacts, known: Importances | None, images: dict[str, str]) -
     sections = [
         f"# {code(result.name or 'search')}",
         _summary(facts),
+        approved(result.approval),
         _leaderboard(facts),
         _picture("history", images),
         _curves(facts, images),
