@@ -99,8 +99,8 @@ def automations(flows: Sequence[str], patience: Patience) -> list[AutomationCore
             ENOUGH,
             enough,
             StateType.FAILED,
-            f"Crashed {times + 1} times in {patience.per / 3600:g} hours. The states before say why; once that "
-            "is mended, retry the run.",
+            f"Crashed {times + 1} times in {patience.per / 3600:g} hours. The states before say why; once "
+            "that is mended, retry the run.",
         ),
     ]
 

@@ -15,8 +15,14 @@ import joblib
 import pandas as pd
 import pytest
 import yaml
+from prefect import Flow
+from prefect.events import DeploymentTriggerTypes
 from prefect.flows import load_flow_from_entrypoint
+from pydantic import TypeAdapter
 from sklearn.datasets import make_classification
+
+import prefect_tune
+from prefect_tune.flows.saved_search import search_from_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
@@ -150,3 +156,20 @@ def test_deployment_file_describes_searches(tmp_path: Path, monkeypatch: pytest.
         assert search.settings.space.leaves if flow.kind == "tune" else search.spec.candidates
         names.add(flow.name)
     assert {"grid-search", "hyperband-search", "successive-halving-search", "tune"} <= names
+    # One by the clock, one by an event, others by hand; of each study one run at a time.
+    assert [entry["name"] for entry in entries if entry.get("schedules")] == ["nightly"]
+    assert [entry["name"] for entry in entries if entry.get("triggers")] == ["on-new-data"]
+    assert all(entry["concurrency_limit"]["limit"] == 1 for entry in entries)
+    for entry in entries:
+        for trigger in entry.get("triggers", ()):
+            assert TypeAdapter(DeploymentTriggerTypes).validate_python(trigger).expect
+
+
+def test_automations_watch_every_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script of automations names every flow of the package that can be deployed, and no other."""
+    monkeypatch.syspath_prepend(ROOT / "deployments")
+    import automations
+
+    public = [getattr(prefect_tune, name) for name in prefect_tune.__all__]
+    ours = {found.name for found in [*public, search_from_spec] if isinstance(found, Flow)}
+    assert set(automations.FLOWS) == ours

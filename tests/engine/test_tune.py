@@ -163,14 +163,14 @@ def test_state_of_the_best_trial_is_loaded(place):
 
 @pytest.mark.parametrize("run", ["first", "second"])
 def test_artefacts_are_loaded(place, run):
-    """The last picture of the best trial, the note of another one; a second search finds both in the store."""
+    """The last picture of the best trial, the note of another; a second search finds both in the store."""
     asked = {"n_trials": 3, "sampler": "random", "name": "first", **place}
     result = tune(objectives.pictured, SPACE, **asked)
     if run == "second":
         result = tune(objectives.pictured, SPACE, **{**asked, "name": "second"})
     assert result.load_artefact("picture") == [result.best_config["x"], MOST // 2 * 2]
     assert [result.load_artefact("note", i) for i in range(3)] == [{"y": t.config["y"]} for t in result]
-    with pytest.raises(UserError, match="trial 1 has no artefact 'pictur'.*'picture'"):
+    with pytest.raises(UserError, match=r"trial 1 has no artefact 'pictur'\..*'picture'"):
         result.load_artefact("pictur", trial=1)
 
 
