@@ -120,12 +120,12 @@ class SearchArtifacts:
         self._waiting.clear()
         self._closing.set()
         _log("%s", plain_text(await _outcome(result)))
-        jobs = (
-            *([tags] if tags else []),
+        jobs: list[Callable[[], Awaitable[None]]] = [tags] if tags else []
+        jobs += [
             partial(self._show_end, result),
             partial(self._show_leaderboard, result),
             partial(self._show_report, result, figures=True),
-        )
+        ]
         await self._guarded(partial(self._close, jobs))
         return self._page
 
