@@ -15,8 +15,8 @@ Rule 1: only runs of deployments are touched: what nobody can schedule again is 
 Rule 2: only another heartbeat, or a state after which none is due, calms the first automation. A pattern
         such as `prefect.flow-run.*` would take the Running that follows the first heartbeat for an answer,
         and a run that is killed after it would never be missed (PrefectHQ/prefect#17913).
-Rule 3: the second waits. A worker reports a killed process twice, seconds apart; a run that was scheduled in
-        between would be Crashed again while it runs.
+Rule 3: the second waits. A worker reports a killed process twice, as many seconds apart as it takes to load
+        the flow; a run that was scheduled in between would be Crashed again while it runs.
 Rule 4: automations are known by their names, and one that is as it should be is not touched.
 """
 
@@ -73,7 +73,7 @@ class Patience:
     """
 
     lost_after: float
-    wait: float = 30.0
+    wait: float = 60.0
     times: int = 3
     per: float = 24 * 3600.0
 
@@ -174,8 +174,8 @@ def parser() -> argparse.ArgumentParser:
     )
     lost = "silence after which a run has crashed; default: three times PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
     found.add_argument("--lost-after", type=float, metavar="SECONDS", help=lost)
-    wait = "how long a run stays Crashed before it is scheduled again; default: 30"
-    found.add_argument("--wait", type=float, default=30, metavar="SECONDS", help=wait)
+    wait = "how long a run stays Crashed before it is scheduled again; default: 60"
+    found.add_argument("--wait", type=float, default=60, metavar="SECONDS", help=wait)
     found.add_argument("--times", type=int, default=3, help="how often a run is brought back; default: 3")
     found.add_argument(
         "--per", type=float, default=24, metavar="HOURS", help="in how many hours; default: 24"

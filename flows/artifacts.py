@@ -119,7 +119,7 @@ class SearchArtifacts:
         tags = self._waiting.pop("tags", None)
         self._waiting.clear()
         self._closing.set()
-        _log("%s", plain_text(await _outcome(result)))
+        await self._guarded(partial(_log_outcome, result))
         jobs: list[Callable[[], Awaitable[None]]] = [tags] if tags else []
         jobs += [
             partial(self._show_end, result),
@@ -220,6 +220,11 @@ def _log(message: str, *values: object) -> None:
     """Writes a line into the log of the flow run; nothing outside of one."""
     with suppress(MissingContextError):
         get_run_logger().info(message, *values)
+
+
+async def _log_outcome(result: Found) -> None:
+    """Writes what was found into the log of the flow run."""
+    _log("%s", plain_text(await _outcome(result)))
 
 
 async def _add_tags(words: tuple[str, ...]) -> None:
