@@ -9,7 +9,7 @@ PYTHON ?=
 ARGS ?=
 # Two processes share the suite, each with a Prefect server and a cluster of its own. One after the other, and with
 # a debugger: make test SPREAD=
-SPREAD ?= --numprocesses 2 --dist worksteal
+SPREAD ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false

@@ -10,7 +10,9 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # One thread for each numerical library: sums are then added up in one order, and scores compare bit for bit.
@@ -39,3 +41,17 @@ atexit.register(_remove_home)
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+# Two processes share the suite file by file: what takes minutes comes first, so that neither waits long.
+_FIRST = ("test_docs.py", "cluster", "browser", "test_examples.py", "test_packaging.py", "engine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts the files by how long they take, roughly; within a file nothing moves."""
+    root = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        part = item.path.relative_to(root).parts[0]
+        return _FIRST.index(part) if part in _FIRST else len(_FIRST)
+
+    items.sort(key=place)
