@@ -22,7 +22,7 @@ unexport PYTHONHOME
 .DEFAULT_GOAL := help
 # Two installs into one environment at once would trip over each other.
 .NOTPARALLEL:
-.PHONY: help demo test browser screenshots check lint types docs bench-grid bench-adaptive bench-tuners clean
+.PHONY: help demo test test-recovery browser screenshots check lint types docs bench-grid bench-adaptive bench-tuners clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ demo: $(VENV)/.with-test ## a search on the digits data, in about a minute
 
 test: $(VENV)/.with-test browser ## the whole test suite
 	@$(RUN) -m pytest $(SPREAD) $(ARGS)
+
+test-recovery: $(VENV)/.with-test ## runs that are killed and brought back by automations (minutes)
+	@$(RUN) -m pytest -m recovery $(ARGS)
 
 browser: # Chromium for the browser tests, where it can be installed
 	@tests/browser/install_chromium.sh

@@ -61,7 +61,7 @@ def own(folder: Path) -> dict[str, tuple[str, Any, dict[str, Any]]]:
                              {"estimator": paced, **rungs}),
         "killed-flow": ("prefect_tune.flows.tuning.tune", tune,
                         {"objective": "deployed:slowly", "space": space, "n_trials": 8, "sampler": "random",
-                         "schedule": {"asha": {"type": "promotion"}}, "max_resource": 9}),
+                         "schedule": "fifo", "max_resource": 9}),
         "killed-worker": ("prefect_tune.flows.adaptive.hyperband_search", hyperband_search,
                           {"estimator": paced, **rungs}),
     }  # fmt: skip
@@ -257,6 +257,7 @@ def brought_back(served: Served) -> dict[str, FlowRun]:
     return {name: served.ended(run, "Completed", 150) for name, run in runs.items()}
 
 
+@pytest.mark.recovery
 @pytest.mark.parametrize(
     ("name", "why"),
     [("killed-flow", "exited with status code: -9"), ("killed-worker", "No heartbeat for 20 s.")],
@@ -275,6 +276,7 @@ def test_killed_search_comes_back(
     assert leaderboard(served, name, run.id) == undisturbed(served, name)
 
 
+@pytest.mark.recovery
 def test_search_that_crashes_too_often_is_given_up(served: Served) -> None:
     """With one second chance, the first crash brings a run back, and the next is a failure."""
     served.command(AUTOMATIONS, "--lost-after", LONG, "--wait", "10", "--times", "1")
