@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from cli_here import ESTIMATOR, GRID
 from distributed.deploy.spec import SpecCluster
 from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
@@ -26,17 +27,6 @@ from sklearn.preprocessing import MinMaxScaler
 from prefect_tune import grid_search
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
-
-ESTIMATOR = {
-    "class": "sklearn.pipeline.Pipeline",
-    "params": {
-        "steps": [
-            ["scale", {"class": "sklearn.preprocessing.MinMaxScaler"}],
-            ["clf", {"class": "sklearn.neighbors.KNeighborsClassifier", "params": {"weights": "distance"}}],
-        ]
-    },
-}
-GRID = {"clf__n_neighbors": [3, 5, 9]}
 
 
 @pytest.fixture(scope="module")
