@@ -227,8 +227,8 @@ def test_retry_runs_only_what_is_missing(
     if name == "failing-grid":
         assert len(lines(log)) == 5 * 3 + 1  # every candidate on every fold, and the refit
     else:
-        # A round is kept when it ends, and the fifth call fails: four calls of each of the three candidates that
-        # go to nine in one round, and the fourth of each of the two that go on from three.
+        # A round is kept when it ends, and the fifth call fails: four calls of each of the three candidates
+        # that go to nine in one round, and the fourth of each of the two that go on from three.
         assert repeated(log) <= 3 * 4 + 2 * 1
     assert leaderboard(served, name, run.id) == undisturbed(served, name)
 
