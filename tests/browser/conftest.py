@@ -28,13 +28,23 @@ from ui import Api, Ui, until  # noqa: E402 - the path is set above
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """The system's Chromium, without a window."""
-    driven = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
+def program() -> str:
+    """The path of the system's Chromium."""
+    pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
         pytest.skip(ADVICE)
-    with driven.sync_playwright() as driver:
+    return found
+
+
+# Per file, not for the session: while it is open, an event loop runs in this thread, and every later test of the
+# process that starts one of its own would fail.
+@pytest.fixture(scope="module")
+def browser(program: str) -> Iterator[Any]:
+    """The system's Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
         # Its own sandbox needs rights that a container does not give; it opens pages of our server only.
         options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         with driver.chromium.launch(executable_path=program, args=options) as chromium:
@@ -55,7 +65,7 @@ def _environment(home: Path, port: int) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def environment(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def environment(program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of programs that use the server, which runs."""
     home = tmp_path_factory.mktemp("browser")
     with socket.socket() as free:
