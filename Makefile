@@ -43,7 +43,7 @@ screenshots: $(VENV)/.with-test browser ## the pictures of Prefect's UI in the d
 	@TUNE_SCREENSHOTS="$(CURDIR)/docs/images" $(RUN) -m pytest -q tests/browser
 
 check: lint types $(VENV)/.with-test ## lint, format, types, architecture and documentation
-	@$(RUN) -m pytest -q tests/test_architecture.py tests/test_docs.py
+	@$(RUN) -m pytest -q tests/test_architecture.py tests/documentation/test_pages.py
 
 lint: $(VENV)/.with-check
 	@echo "ruff: rules and format"

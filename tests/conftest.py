@@ -43,7 +43,7 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 # Two processes share the suite file by file: what takes minutes comes first, so that neither waits long.
-_FIRST = ("test_docs.py", "cluster", "browser", "test_examples.py", "test_packaging.py", "engine")
+_FIRST = ("documentation", "cluster", "browser", "test_examples.py", "test_packaging.py", "engine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

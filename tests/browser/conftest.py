@@ -37,8 +37,8 @@ def program() -> str:
     return found
 
 
-# Per file, not for the session: while it is open, an event loop runs in this thread, and every later test of the
-# process that starts one of its own would fail.
+# Per file, not for the session: while it is open, an event loop runs in this thread, and every later test of
+# the process that starts one of its own would fail.
 @pytest.fixture(scope="module")
 def browser(program: str) -> Iterator[Any]:
     """The system's Chromium, without a window."""

@@ -1,15 +1,12 @@
-"""The documentation, held to what it says: names exist, code runs, links lead somewhere.
+"""The documentation, held to what it says: names exist, code is checked, links lead somewhere.
 
-Blocks fenced as ```python run, those of one file in order and in one fresh process, as they would in a
-notebook; pages after the first tutorial share a process, so that the API and the workers start once for all.
-Blocks fenced as ```python no-run (a server, a cluster, a day of work) are only compiled.
+Blocks fenced as ```python run (see the files beside this one), those of one page in order, as they would in a
+notebook. Blocks fenced as ```python no-run (a server, a cluster, a day of work) are only compiled.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,58 +14,19 @@ import pytest
 
 import prefect_tune
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-TOGETHER = [
-    ROOT / "docs" / "tutorial-2.md",
-    ROOT / "docs" / "tutorial-3.md",
-    ROOT / "docs" / "tutorial-4.md",
-    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
-]
-ALONE = [ROOT / "README.md", *sorted({*(ROOT / "docs").glob("*.md")} - {*TOGETHER})]
-RUNNABLE = [*ALONE, *TOGETHER]
+sys.path.append(str(Path(__file__).parent))
+from pages import FENCE, PAGES, ROOT, RUNNABLE, name_of, script_of
+
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 DECISION_HEADINGS = ["Situation", "Choice", "What lost and why", "How we would notice that we were wrong"]
 
-FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<code>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!\\)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HOME = re.compile(r"(?<![\w.~:/-])/(?:root|home/\w+|Users/\w+)/")
-
-# Runs files in __main__ without giving them a file name there: a worker process that Dask starts would
-# otherwise run a whole page again. Each has a folder, a store and names of its own.
-RUN = """
-import os, sys
-kept = {*globals(), "kept", "page", "source"}
-for page in sys.argv[1:]:
-    source = open(page, encoding="utf-8").read()
-    folder = os.path.splitext(page)[0]
-    os.chdir(folder)
-    os.environ["PREFECT_TUNE_STORE"] = folder + "-store"
-    exec(compile(source, page, "exec"), globals())
-    for name in {*globals()} - kept:
-        del globals()[name]
-"""
-
-
-def name_of(page: Path) -> str:
-    """The page's path below the root, for the name of a test."""
-    return str(page.relative_to(ROOT))
 
 
 def prose(text: str) -> str:
     """The text without its code, blocks and spans alike."""
     return re.sub(r"`[^`\n]*`", "", FENCE.sub("", text))
-
-
-def script_of(text: str, *, info: str) -> str:
-    """The blocks with this fence as one source, each line where it stands on the page."""
-    lines = [""] * text.count("\n")
-    for block in FENCE.finditer(text):
-        if block["info"].strip() == info:
-            start = text.count("\n", 0, block.start("code"))
-            code = block["code"].splitlines()
-            lines[start : start + len(code)] = code
-    return "\n".join(lines) + "\n"
 
 
 def anchors_of(text: str) -> set[str]:
@@ -82,42 +40,6 @@ def test_script_keeps_the_lines_of_its_page():
     text = "# Title\n```python\na = 1\n```\nwords\n```python no-run\nb = 2\n```\n```python\nc = a\n```\n"
     assert script_of(text, info="python").splitlines() == ["", "", "a = 1", *[""] * 6, "c = a", ""]
     assert script_of(text, info="python no-run").splitlines()[6] == "b = 2"
-
-
-def run_pages(pages: list[Path], folder: Path) -> None:
-    """Nothing; the code of the pages ran, each from top to bottom in an empty folder, without any setup."""
-    scripts = []
-    for page in pages:
-        source = script_of(page.read_text(encoding="utf-8"), info="python")
-        if source.strip():
-            (folder / page.stem).mkdir()
-            scripts.append(folder / f"{page.stem}.py")
-            scripts[-1].write_text(source, encoding="utf-8")
-    if not scripts:
-        return
-    env = os.environ | {"PREFECT_HOME": str(folder / "prefect")}
-    # A page that saves a block without a server has Prefect start one, on a new database.
-    env["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, *map(str, scripts)],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("page", ALONE, ids=name_of)
-def test_code_on_a_page_runs(page, tmp_path):
-    """The code of a page runs in a process of its own."""
-    run_pages([page], tmp_path)
-
-
-@pytest.mark.timeout(900)  # a dozen pages in one process, which shares the API and the cluster
-def test_code_on_later_pages_runs(tmp_path):
-    """The code of later tutorials and of the how-to pages runs; none uses names or files of another."""
-    run_pages(TOGETHER, tmp_path)
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=name_of)
