@@ -22,7 +22,7 @@ unexport PYTHONHOME
 .DEFAULT_GOAL := help
 # Two installs into one environment at once would trip over each other.
 .NOTPARALLEL:
-.PHONY: help demo test test-recovery browser screenshots check lint types docs bench-grid bench-adaptive bench-tuners clean
+.PHONY: help demo test test-recovery test-faults browser screenshots check lint types docs audit bench-grid bench-adaptive bench-tuners bench-scale soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,14 @@ test: $(VENV)/.with-test browser ## the whole test suite
 
 test-recovery: $(VENV)/.with-test ## runs that are killed and brought back by automations (minutes)
 	@$(RUN) -m pytest -m recovery $(ARGS)
+
+test-faults: $(VENV)/.with-test ## the fault matrix: everything that can be killed, cut off or spoilt (minutes)
+	@$(RUN) -m pytest -m faults $(ARGS)
+
+# Each seed is a search in a world without a clock, whose faults it draws; `make test` runs some hundreds of them.
+SEEDS ?= 10000
+soak: $(VENV)/.with-test ## simulated searches under faults, SEEDS of each kind (10000: a quarter of an hour)
+	@$(RUN) tests/simulation/soak.py --seeds $(SEEDS) $(ARGS)
 
 browser: # Chromium for the browser tests, where it can be installed
 	@tests/browser/install_chromium.sh
@@ -59,6 +67,12 @@ types: $(VENV)/.with-check
 	@for part in prefect_tune/* flows tasks blocks; do ln -s "$(CURDIR)/$$part" build/typed/prefect_tune/; done
 	@$(RUN) -m mypy
 
+# Worth a command, since the list of packages is long and cheap to ask about; no part of `make test`, since what a
+# database learns tomorrow is no fault of this code. Where it cannot be asked, or knows none of the packages, as
+# behind a mirror, that is said: SKIPPED, and nothing is claimed.
+audit: $(VENV)/.with-test ## known vulnerabilities of what is installed, where a database can be asked
+	@$(RUN) tests/audit.py
+
 docs: $(VENV)/.with-docs ## the documentation as a site in build/site; a warning is an error
 	@$(RUN) -m sphinx -q -W --keep-going -d build/site-read -c docs . build/site
 	@echo "build/site/docs/index.html"
@@ -71,6 +85,9 @@ bench-adaptive: $(VENV)/.with-bench ## Hyperband against dask-ml, no pruning, ki
 
 bench-tuners: $(VENV)/.with-bench ## searches over any objective: on tables, beside Ray Tune and Optuna, killed
 	@$(RUN) benchmarks/tuners.py
+
+bench-scale: $(VENV)/.with-bench ## what planning and driving cost as a search grows, up to 10^5 candidates
+	@$(RUN) benchmarks/scale.py $(ARGS)
 
 clean: ## remove .venv and everything that was built or cached here
 	rm -rf $(VENV) build dist demo-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

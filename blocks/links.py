@@ -1,7 +1,10 @@
-"""Where the pages and the logo of the blocks lie, for the cards in Prefect's UI."""
+"""The logo and the page of the blocks' cards in Prefect's UI: none, so that no link is dead.
+
+Prefect takes web addresses only (no `data:` picture, no path), and the documentation has no
+address that will last. Without them its UI shows a picture of its own and no link.
+"""
 
 from __future__ import annotations
 
-DOCUMENTATION = "https://prefect-tune.readthedocs.io/en/latest"
-LOGO = f"{DOCUMENTATION}/images/logo.png"
-PAGE = f"{DOCUMENTATION}/how-to/save-configuration-in-blocks"
+LOGO: str | None = None
+PAGE: str | None = None

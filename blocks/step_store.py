@@ -13,9 +13,6 @@ from prefect_tune.errors import UserError
 
 UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
-DAY = 86_400.0
-AGES = (90, 60, 30, 21, 14, 7, 5, 3, 2, 1)
-"""Days beyond which entries are dropped, one after the other, until a store is in its budget."""
 
 
 class StepStore(Block):
@@ -43,17 +40,18 @@ class StepStore(Block):
     root: str = Field(
         title="Root", description="A folder, or the URL of an object storage, such as s3://bucket/prefix."
     )
-    trust: Literal["auto", "local", "data-only"] = Field(
+    trust: Literal["auto", "local", "data-only", "signed"] = Field(
         default="auto",
         title="Trust",
         description="Local reads pickled models, so that only you may write there; data-only never does; "
-        "auto decides by who can write.",
+        "signed reads what a holder of the signing key stored; auto decides by who can write, and is signed "
+        "with a signing key.",
     )
     size_budget: str | None = Field(
         default=None,
         title="Size Budget",
-        description="Bytes, or a text such as 20 GB, above which the oldest entries are dropped when a "
-        "search starts; none of the last day is.",
+        description="Bytes, or a text such as 20 GB. When a search starts near it, what costs least to "
+        "compute again for its size is dropped; nothing of the last day is.",
     )
     cache: str | None = Field(
         default=None,
@@ -80,23 +78,29 @@ class StepStore(Block):
         title="Credentials",
         description="A saved block to take the access key from instead, such as aws-credentials/NAME.",
     )
+    signing_key: str | None = Field(
+        default=None,
+        title="Signing Key",
+        description="The saved Secret block that holds the keys of a signed store, such as secret/NAME. Left "
+        "out, the environment of the process is asked.",
+    )
 
     def open(self) -> Any:
         """The core store, ready to be used.
 
         Raises:
             StoreUnavailable: it can be neither created nor read.
-            UserError: a budget that is no size, credentials that are refused or are given for a folder.
+            UserError: a budget that is no size, credentials that are refused or are given for a folder, a
+                signing key that is none.
         """
         from prefect_tune.store import open_store_at
 
         self.budget()
-        name = self._block_document_name
-        if "://" not in self.root or self.root.startswith("file://"):
-            told: dict[str, Any] = {"cache": self.cache, "options": self.options()}
-        else:  # other processes ask the saved block for the credentials again; they do not travel
-            source = f"{self.get_block_type_slug()}/{name}" if name else ""
-            told = {"cache": self.cache, "options": self.options(), "source": source}
+        name, keys = self._block_document_name, self.keys()
+        told: dict[str, Any] = {"cache": self.cache, "options": self.options(), "keys": keys}
+        # Other processes ask the saved block for credentials and keys again; they do not travel.
+        if name and (keys or not _is_folder(self.root)):
+            told["source"] = f"{self.get_block_type_slug()}/{name}"
         return open_store_at(self.root, trust=self.trust, **{k: v for k, v in told.items() if v})
 
     def options(self) -> dict[str, str]:
@@ -111,6 +115,19 @@ class StepStore(Block):
         from_block = revealed(self.credentials, _AWS) if self.credentials else {}
         return {**from_block, **{name: value for name, value in own.items() if value}}
 
+    def keys(self) -> str:
+        """The keys of a signed store in the clear, empty without a signing key: show them to nobody."""
+        if not self.signing_key:
+            return ""
+        value: Any = getattr(saved_block(self.signing_key, "step-store: signing_key"), "value", None)
+        text = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+        if not text or not isinstance(text, str):
+            raise UserError(
+                f"step-store: signing_key {self.signing_key!r} is no Secret block with a text. Save what "
+                "`prefect-tune store key` prints in one."
+            )
+        return text
+
     def budget(self) -> int | None:
         """Bytes that the store may hold; None for any number.
 
@@ -119,32 +136,45 @@ class StepStore(Block):
         """
         if self.size_budget is None or not self.size_budget.strip():
             return None
-        text = self.size_budget.replace(",", "").replace("_", "").strip().lower()
-        number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
-        unit = text[len(number) :].strip() or "b"
-        try:
-            return int(float(number) * UNITS[unit])
-        except (ValueError, KeyError) as error:
-            raise UserError(
-                f"step-store: size_budget must be bytes or a text such as '20 GB', got {self.size_budget!r}."
-            ) from error
+        return size_of(self.size_budget, "step-store: size_budget")
 
     def make_room(self, store: Any) -> int:
-        """Bytes freed in the opened store, oldest entries first, until it is in its budget."""
-        budget, freed = self.budget(), 0
-        if budget is None or not hasattr(store, "usage") or not store.writable:
+        """Bytes freed in the opened store to bring it into its budget; see the core store's `make_room`."""
+        budget = self.budget()
+        if budget is None or not hasattr(store, "make_room"):
             return 0
-        held = store.usage()["total"]["bytes"]
-        for days in AGES:
-            if held - freed <= budget:
-                break
-            freed += store.clear(older_than_seconds=days * DAY)
-        return freed
+        return store.make_room(budget)
+
+
+def size_of(text: str, place: str) -> int:
+    """The bytes that a text such as `20 GB` or `512 KiB` means.
+
+    Args:
+        text: a number, with a unit or without.
+        place: what it is for, in an error.
+
+    Raises:
+        UserError: it is no size.
+    """
+    plain = text.replace(",", "").replace("_", "").strip().lower()
+    number = plain.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    unit = plain[len(number) :].strip() or "b"
+    try:
+        return int(float(number) * UNITS[unit])
+    except (ValueError, KeyError, OverflowError) as error:
+        raise UserError(f"{place} must be bytes or a text such as '20 GB', got {text!r}.") from error
 
 
 def options_of(name: str) -> dict[str, str]:
-    """What the saved store `NAME` asks of an object storage; workers find this by its entry point."""
-    return saved_block(f"step-store/{name}", "store").options()
+    """Credentials and keys of the saved store `NAME`; workers find this function by its entry point."""
+    from prefect_tune.store.remote.sources import SIGNING_KEYS
+
+    block = saved_block(f"step-store/{name}", "store")
+    return {**block.options(), SIGNING_KEYS: block.keys()}
+
+
+def _is_folder(root: str) -> bool:
+    return "://" not in root or root.startswith("file://")
 
 
 _AWS = {

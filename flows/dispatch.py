@@ -21,6 +21,7 @@ from distributed import KilledWorker
 from prefect_tune.errors import InfrastructureError
 from prefect_tune.flows.flight import Flight
 from prefect_tune.tasks.batch import BatchFailed, SearchFile, order, run_batch
+from prefect_tune.tasks.futures import cut_off
 from prefect_tune.tasks.outcome import BatchOutcome
 from prefect_tune.tasks.runner import TuneFuture, TuneTaskRunner
 
@@ -36,6 +37,7 @@ class Tally:
         seconds: spent in them.
         refit: steps of the refit that ran.
         reused: prefix steps, or checkpoints, found in the store by workers.
+        waited: steps and scores had from another search that ran at the same time.
         task_runs: task runs that ended.
         planned: task runs planned so far.
         bytes_written: bytes added to the store.
@@ -47,6 +49,7 @@ class Tally:
     seconds: float = 0.0
     refit: int = 0
     reused: int = 0
+    waited: int = 0
     task_runs: int = 0
     planned: int = 0
     bytes_written: int = 0
@@ -65,6 +68,7 @@ class Tally:
             self.ran[family] += count
             self.seconds += seconds
         self.reused += outcome.reused
+        self.waited += outcome.waited
         self.bytes_written += outcome.bytes_written
         self.task_runs += 1
         self.warnings.update(outcome.warnings)
@@ -104,7 +108,7 @@ class Dispatch:
         try:
             while waiting or len(self._flight):
                 self._submit_ready(waiting, ended)
-                batch, future = await self._ended.get()
+                batch, future = await self._flight.back()
                 self._flight.take(batch.index)
                 outcome = await asyncio.to_thread(self._outcome, future)
                 if isinstance(outcome, BaseException):
@@ -183,6 +187,9 @@ class Dispatch:
         Raises:
             InfrastructureError: when there is nothing left to try.
         """
+        if cut_off(cause):
+            waiting[batch.index] = batch
+            return
         key = (batch.leaves, batch.prefixes)
         self._attempts[key] += 1
         times = self._attempts[key]

@@ -9,7 +9,10 @@ from typing import Any
 import dask
 from prefect.tasks import Task
 
+from prefect_tune.errors import InfrastructureError
 from prefect_tune.tasks.runner import TuneFuture, TuneTaskRunner
+
+_LOOK = 1.0  # seconds between two looks whether the scheduler is there
 
 
 class Flight:
@@ -47,7 +50,11 @@ class Flight:
             item: comes back with the future.
             resources: that its Dask worker must have free.
             priority: the higher goes first.
+
+        Raises:
+            InfrastructureError: nobody would run it, see `check`.
         """
+        self.check()
         loop = asyncio.get_running_loop()
         annotations: dict[str, Any] = {"resources": dict(resources)} if resources else {}
         if priority:
@@ -61,6 +68,31 @@ class Flight:
                 loop.call_soon_threadsafe(self.landed.put_nowait, (item, future))
 
         future.add_done_callback(ended)
+
+    async def back(self) -> tuple[Any, TuneFuture]:
+        """The next that ends, once there is one.
+
+        Raises:
+            InfrastructureError: none will, see `check`.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(_LOOK):
+                    return await self.landed.get()
+            except TimeoutError:
+                self.check()
+
+    def check(self) -> None:
+        """Nothing, while task runs may still come back; Dask's futures alone would stay silent for ever.
+
+        Raises:
+            InfrastructureError: the scheduler is gone, and the client has given up on it.
+        """
+        if (place := self.runner.lost()) is not None:
+            raise InfrastructureError(
+                f"the Dask scheduler at {place} is gone. What ended is in the store: start it again, or name "
+                "another cluster, and run the same search again to go on."
+            )
 
     def take(self, number: int) -> None:
         """Forgets a task run that came back."""

@@ -79,7 +79,8 @@ def require_models(store: Any, why: str) -> None:
     if getattr(store, "trust", "local") == "data-only":
         raise UserError(
             f"store: {store.place} is data-only ({store.trust_reason}), so it keeps no fitted models, and "
-            f"{why}. Open it with trust='local' if you trust everybody who can write there."
+            f"{why}. Open it with trust='local' if you trust everybody who can write there, or with "
+            "trust='signed' and a key (`prefect-tune store key`)."
         )
 
 

@@ -19,7 +19,7 @@ from prefect.states import Completed
 from prefect.tasks import task
 
 from prefect_tune.batches import Planner
-from prefect_tune.explained import search_book
+from prefect_tune.explained import model_book, search_book
 from prefect_tune.flows.approval import approved, candidates_of
 from prefect_tune.flows.artifacts import SearchArtifacts, artifact_key
 from prefect_tune.flows.dispatch import Tally
@@ -238,7 +238,9 @@ async def refit_best(
     store, scope, key = search.store, search.spec.scope, outcomes[0].model
     root = store.home_of(key, scope) if hasattr(store, "home_of") else store.root
     model = ModelRef(store=str(root), scope=scope, key=key)
-    return dataclasses.replace(result, model=model, refit_seconds=time.perf_counter() - start)
+    result = dataclasses.replace(result, model=model, refit_seconds=time.perf_counter() - start)
+    await note(partial(model_book, planner.compiled, row, key), store, scope, part=True)
+    return result
 
 
 def flow_run_page() -> str:
@@ -264,6 +266,7 @@ def with_cost(result: Result, search: Search, plan: SearchPlan, tally: Tally) ->
         seconds_saved=plan.saved,
         wall_seconds=time.perf_counter() - search.started,
         bytes_written=tally.bytes_written,
+        waited=tally.waited,
     )
     return dataclasses.replace(result, cost=cost, flow_run_url=flow_run_page())
 

@@ -1,6 +1,7 @@
 """What the keys of a search are made of, as one small document: `prefect-tune store why` reads it back.
 
-Rule 1: written once for each run of a search, never with each record; the hot path writes what it did.
+Rule 1: written for each run of a search, never with each record; the hot path writes what it did. A run that
+writes again, since it knows more, leaves a newer document in place of the older (see `Note`).
 Rule 2: names, short texts and digests only. Data and long values are digests; what is named like a secret is
 not even shown as text.
 Rule 3: it explains keys, it makes none: a search without its document runs and is reused all the same.
@@ -112,6 +113,10 @@ class Book:
         hidden = any(word in name.lower() for word in HIDDEN)
         return ["(hidden)" if hidden else told(value), short_digest(self._frame(value, name))]
 
+    def model(self, key: str, at: int) -> None:
+        """Enters a fitted model; `at` is the position of what was fitted last."""
+        self.scores.append([key, "model", at, None])
+
     def document(self) -> bytes:
         """The document, packed."""
         form = {name: getattr(self, name) for name in ("facts", "stems", "steps", "nodes", "scores")}
@@ -160,30 +165,56 @@ def search_book(compiled: Any) -> Book:
         compiled: its `CompiledSearch`.
     """
     spec = compiled.spec
+    book = Book(fold_facts(spec, compiled.compiler), spec.identifier.frame)
+    with session(spec.identifier._code):
+        for leaf in compiled.leaves.values() if len(compiled.leaves) <= MOST else ():
+            enter_leaf(book, leaf, list(spec.metrics))
+    return book
+
+
+def model_book(compiled: Any, row: int, key: str) -> Book:
+    """The document of a search's best model alone; that of the search is there already.
+
+    Args:
+        compiled: its `CompiledSearch`.
+        row: the candidate that was fitted on all rows.
+        key: of the model.
+    """
+    spec, compiler = compiled.spec, compiled.compiler
+    book = Book(fold_facts(spec, compiler), spec.identifier.frame)
+    with session(spec.identifier._code):
+        enter_model(book, compiler, compiler.leaf(spec.candidates[row], -1), key)
+    return book
+
+
+def fold_facts(spec: Any, compiler: Any) -> dict[str, Any]:
+    """The facts of a search on folds."""
     refs = {"X": spec.X, "y": spec.y, **{n: param.ref for n, param in spec.fit_params.items()}}
-    data = {name: [ref.kind, ref.identity[:12]] for name, ref in refs.items() if ref is not None}
-    facts = {
+    return {
         "name": spec.name,
         "what": "folds",
         "candidates": len(spec.candidates),
         "folds": spec.n_splits,
         "seed": spec.seed,
-        "data": data,
+        "data": {name: [ref.kind, ref.identity[:12]] for name, ref in refs.items() if ref is not None},
         "cv": [f"{spec.n_splits} folds", spec.splits.identity[:12]],
-        **_surroundings(spec, compiled.compiler.metrics),
+        **_surroundings(spec, compiler.metrics),
     }
-    book = Book(facts, spec.identifier.frame)
-    with session(spec.identifier._code):
-        for leaf in compiled.leaves.values() if len(compiled.leaves) <= MOST else ():
-            _leaf(book, leaf, list(spec.metrics))
-    return book
 
 
-def _leaf(book: Book, leaf: Any, metrics: list[str]) -> None:
+def enter_leaf(book: Book, leaf: Any, metrics: list[str]) -> None:
+    """Enters a candidate on a fold: its scores, and all they rest on."""
     keys = iter(leaf.score_keys)
     for _, node in leaf.scores:
         at = book.node(node)
         book.scores += [[next(keys), metric, at, None] for metric in metrics]
+
+
+def enter_model(book: Book, compiler: Any, leaf: Any, key: str) -> None:
+    """Enters a model that was fitted on all rows: `leaf` is its candidate on fold -1."""
+    for node in leaf.fitted.nodes():
+        book.node(node)
+    book.model(key, book.node(leaf.final or compiler.rows(-1, "train")))
 
 
 def training_book(spec: Any, reached: Mapping[tuple[int, int], Sequence[Sequence[int]]], chain: Any) -> Book:
@@ -191,7 +222,7 @@ def training_book(spec: Any, reached: Mapping[tuple[int, int], Sequence[Sequence
 
     Args:
         spec: its `TrainingSpec`.
-        reached: (row, split) -> the paths of levels at which it was scored.
+        reached: (row, split) -> the paths of levels at which it was scored; none, if it was not yet.
         chain: (row, split) -> its `Chain`.
     """
     chunks = [chunk.identity for chunk in spec.data.chunks]
@@ -212,11 +243,7 @@ def training_book(spec: Any, reached: Mapping[tuple[int, int], Sequence[Sequence
     with session(spec.identifier._code):
         for (row, split), paths in reached.items() if len(reached) <= MOST else ():
             one = chain(row, split)
-            inputs = [book.node(one.node(1)), book.node(one.validation)]
-            at = book.trained(
-                enc.digest("training-note/v1", one.start, one.node(1).key, one.validation.key),
-                book.step(one.choice), inputs, split,
-            )  # fmt: skip
+            at = enter_chain(book, one, split)
             for path in paths:
                 keys = zip(one.score_keys(path), spec.metrics, strict=True)
                 book.scores += [[key, metric, at, path[-1]] for key, metric in keys]
@@ -225,38 +252,11 @@ def training_book(spec: Any, reached: Mapping[tuple[int, int], Sequence[Sequence
     return book
 
 
-def trials_book(settings: Any, objective: str, trials: Sequence[Any], chain: Callable[[int], Any]) -> Book:
-    """The document of a search over an objective.
-
-    Args:
-        settings: its `TuneSettings`.
-        objective: the objective's name.
-        trials: that were started.
-        chain: index of a trial -> its `Chain`.
-    """
-    facts = {
-        "name": settings.name,
-        "what": "an objective",
-        "candidates": len(trials),
-        "folds": 1,
-        "seed": settings.seed,
-        "versions": {},
-        "config": {},
-        "metrics": {},
-        "data": {},
-        "private": [],
-    }
-    book = Book(facts, lambda value, name: enc.encode(value, name))
-    stem = book.stem("objective", objective, settings.objective, {})
-    for trial in trials:
-        one = chain(trial.index)
-        step = book.configured(stem, dict(trial.config), seeded=True)
-        at = book.trained(bytes.fromhex(one.key), step, [], 0)
-        for level in [report.resource for report in trial.reports]:
-            keys = {"report": one.report(level), "state": one.state(level), "artefacts": one.artefacts(level)}
-            book.scores += [[key, name, at, level] for name, key in keys.items() if key]
-        book.scores.append([one.end(), "end", at, None])
-    return book
+def enter_chain(book: Book, one: Any, fold: int) -> int:
+    """Position of the training of a candidate on a split, with the rows it begins with; -1 is all rows."""
+    inputs = [book.node(one.node(1)), book.node(one.validation)]
+    name = enc.digest("training-note/v1", one.start, one.node(1).key, one.validation.key)
+    return book.trained(name, book.step(one.choice), inputs, fold)
 
 
 def _surroundings(spec: Any, metrics: Mapping[str, bytes]) -> dict[str, Any]:
@@ -280,11 +280,15 @@ def _scorer_text(scorer: Any) -> str:
     return short(repr(scorer), 100) if own else told(scorer)
 
 
-def leave(book: Book, store: Any, scope: str, flow_run: str) -> Record:
+def leave(
+    book: Book, store: Any, scope: str, flow_run: str, *, draft: str = "", part: bool = False
+) -> Record:
     """The record under which the document now lies in the store.
 
     Args:
-        flow_run: id of the flow run; each leaves one record, equal documents lie there once.
+        flow_run: id of the flow run; equal documents lie there once.
+        draft: what all documents share of which the newest takes the place of the others; empty: none does.
+        part: whether it stands beside the document of its search, and is none by itself.
     """
     packed = book.document()
     facts = book.facts
@@ -294,6 +298,13 @@ def leave(book: Book, store: Any, scope: str, flow_run: str) -> Record:
         key=key,
         kind=KIND,
         family=str(facts["name"]),
-        values={**values, "scope": scope, "flow_run": flow_run, "scores": len(book.scores)},
+        values={
+            **values,
+            "scope": scope,
+            "flow_run": flow_run,
+            "scores": len(book.scores),
+            **({"draft": draft} if draft else {}),
+            **({"part": True} if part else {}),
+        },
     )
     return store.put(record, {"explanation": np.frombuffer(packed, dtype=np.uint8)}, scope)

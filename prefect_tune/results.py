@@ -31,6 +31,7 @@ class Cost:
         seconds_saved: recorded seconds of the steps that were spared.
         wall_seconds: from the call to the result.
         bytes_written: bytes this search added to the store.
+        waited: steps that another search computed at the same time, had from it.
         unit: what is counted: `step`, or in adaptive searches `training call`.
         calls: training calls executed in this run; 0 in searches without rounds.
         refit_calls: those executed for the best model once the rounds were over; they are none of `calls`.
@@ -49,6 +50,7 @@ class Cost:
     seconds_saved: float = 0.0
     wall_seconds: float = 0.0
     bytes_written: int = 0
+    waited: int = 0
     unit: str = "step"
     calls: int = 0
     refit_calls: int = 0

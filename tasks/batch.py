@@ -128,6 +128,7 @@ def evaluate_batch(search: SearchFile, batch: Batch | RoundBatch) -> BatchOutcom
     gardener = evaluator.gardener
     gardener.trained = gardener.taken_over = 0
     outcome, start = BatchOutcome(), time.perf_counter()
+    evaluator.turns.begin(outcome)
     before = evaluator.store.counters.bytes_written
     with config_context(**evaluator.spec.config), caught_warnings() as caught:
         try:
@@ -135,8 +136,7 @@ def evaluate_batch(search: SearchFile, batch: Batch | RoundBatch) -> BatchOutcom
         finally:
             # With error_score="raise" a retry of the search comes to this process, too, and tries again.
             evaluator.memo.forget_failures()
-            if outcome.records:
-                evaluator.store.put_pack(outcome.records, evaluator.spec.scope)
+            evaluator.turns.publish()
     for entry in caught:
         outcome.warnings[entry] = outcome.warnings.get(entry, 0) + 1
     for family, seconds in evaluator.ran:

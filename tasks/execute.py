@@ -27,6 +27,7 @@ from prefect_tune.tasks.feed import ChunkFeed
 from prefect_tune.tasks.growing import Gardener
 from prefect_tune.tasks.memo import Memo, Outcome, StepFailed
 from prefect_tune.tasks.seeding import seed_globals
+from prefect_tune.tasks.turns import Turns
 from prefect_tune.tasks.unions import Picker, fit_merge, graft, transform_merge
 from prefect_tune.training import TrainingSpec
 
@@ -55,6 +56,7 @@ class Evaluator:
         else:
             self.data, self.compiler = Dataset(spec, store), spec.compiler()
         self.gardener = Gardener(spec, self.compiler, store)
+        self.turns = Turns(store, spec.scope)
         self.keep: frozenset[bytes] = frozenset()
         self.always: frozenset[bytes] = frozenset()
         self.known: frozenset[bytes] = frozenset()
@@ -76,7 +78,7 @@ class Evaluator:
             found = self._stored(node)
             if found is None:
                 try:
-                    found = self._compute(node)
+                    found = self._in_turn(node)
                 except StepFailed as failure:
                     found = failure
             self.memo.put(node.key, found)
@@ -102,6 +104,13 @@ class Evaluator:
         self.gardener.learn(node, record)
         return Outcome(parts.get("state"), out, record.seconds, size_of(out))
 
+    def _in_turn(self, node: StepNode) -> Outcome:
+        """Computed here, or had from another search that is just computing it."""
+        left = node.key in self.keep or node.key in self.always  # only what is left in the store can be had
+        if not left or node.role == "rows" or is_pick(node) or not self.turns.matters(node.family):
+            return self._compute(node)
+        return self.turns.once(node.key.hex(), lambda: self._stored(node), lambda: self._compute(node))
+
     def _compute(self, node: StepNode) -> Outcome:
         if node.role == "rows":
             rows = self.data.rows(node.fold, node.side, node.pairwise)
@@ -118,6 +127,7 @@ class Evaluator:
         failpoint("F1")
         if not is_pick(node):
             self.ran.append((node.family, outcome.seconds))
+            self.turns.learn(node.family, outcome.seconds)
         return self._settle(node, outcome)
 
     def _settle(self, node: StepNode, outcome: Outcome) -> Outcome:

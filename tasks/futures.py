@@ -126,7 +126,12 @@ class TuneFuture(PrefectDaskFuture[R]):
         self._wrapped_future.add_done_callback(call_once)
 
 
+def cut_off(cause: BaseException) -> bool:
+    """Whether a run was lost because this process lost its scheduler: nothing is known of the run itself."""
+    return getattr(cause, "reason", None) == "scheduler-connection-lost"
+
+
 # What a cancelled run, or one whose scheduler is gone, gives as outcome.
 CancelledError = concurrent.futures.CancelledError
 
-__all__ = ["CancelledError", "TuneFuture"]
+__all__ = ["CancelledError", "TuneFuture", "cut_off"]

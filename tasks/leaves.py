@@ -4,6 +4,7 @@ Rule 1: the scorers are shown what scikit-learn's would see: the predicting step
 where that gives the same scores, the whole estimator and a copy of the raw rows elsewhere.
 Rule 2: a step that fails while fitting is a failed fit; one that fails on the rows to be scored is a failed
 score of that side.
+Rule 3: leaves that another search is just computing come last, and are then its results if it has them.
 """
 
 from __future__ import annotations
@@ -46,17 +47,44 @@ class LeafRunner:
         Raises:
             Exception: the user's own, with `error_score="raise"`.
         """
-        deadline = time.perf_counter() + self.batch.budget if self.batch.budget else None
+        self._deadline = time.perf_counter() + (self.batch.budget or float("inf"))
+        later: list[tuple[Leaf, int]] = []
         for row, fold in self.batch.leaves:
-            if deadline and self.outcome.done and time.perf_counter() > deadline:
+            if self._late():
                 break
             leaf = self.evaluator.compiler.leaf(self.spec.candidates[row], fold)
             if self.batch.refit:
                 self._refit(leaf, row)
             elif self.batch.prefixes:
                 self._prefixes(leaf)
-            else:
-                self._leaf(leaf, row)
+            elif not self._in_turn(leaf, row):
+                later.append((leaf, row))
+        self.evaluator.turns.put_off(len(later))
+        for leaf, row in later:
+            if self._late():
+                break
+            if self.evaluator.turns.theirs(leaf.score_keys):
+                self.outcome.done.append((row, leaf.fold))
+                continue
+            self._leaf(leaf, row)
+            self.evaluator.turns.publish()
+
+    def _late(self) -> bool:
+        return bool(self.outcome.done) and time.perf_counter() > self._deadline
+
+    def _in_turn(self, leaf: Leaf, row: int) -> bool:
+        """Whether the leaf is done; False if another search is at it."""
+        family = leaf.scores[0][1].family
+        if self.evaluator.turns.matters(family):
+            mine = self.evaluator.turns.mine(leaf.score_keys)
+            if mine is None:
+                self.outcome.done.append((row, leaf.fold))
+            if not mine:
+                return mine is None
+        start = time.perf_counter()
+        self._leaf(leaf, row)
+        self.evaluator.turns.learn(family, time.perf_counter() - start)
+        return True
 
     def _prefixes(self, leaf: Leaf) -> None:
         wanted = set(self.batch.prefixes)
@@ -144,7 +172,12 @@ class LeafRunner:
         base = self.evaluator.configured(row)
         key = _model_key(leaf, base)
         store, scope = self.evaluator.store, self.spec.scope
-        if (record := store.get(key, scope)) is None or not record.outputs:
+
+        def known() -> Record | None:
+            record = store.get(key, scope)
+            return record if record is not None and record.outputs else None
+
+        def fit() -> Record:
             start = time.perf_counter()
             try:
                 model = self.evaluator.assemble(leaf.fitted, base, declared=True)
@@ -157,6 +190,10 @@ class LeafRunner:
             record = store.put(record, {"model": model}, scope)
             if not record.outputs:
                 raise StoreUnavailable(f"the best model cannot be written to the store at {store.root}.")
+            return record
+
+        if known() is None:
+            self.evaluator.turns.once(key, known, fit)
         else:
             self.evaluator.reused += 1
         self.outcome.model = key

@@ -47,6 +47,7 @@ class BatchOutcome:
         failures: what raised.
         ran: family -> (count, seconds) of the steps that ran.
         reused: prefix steps found in the store.
+        waited: steps and scores that another search computed at the same time, had from it.
         bytes_written: bytes added to the store.
         warnings: (class name, text) -> how often.
         model: key of the refitted model.
@@ -60,6 +61,7 @@ class BatchOutcome:
     failures: list[FailedLeaf] = field(default_factory=list)
     ran: dict[str, tuple[int, float]] = field(default_factory=dict)
     reused: int = 0
+    waited: int = 0
     bytes_written: int = 0
     warnings: dict[tuple[str, str], int] = field(default_factory=dict)
     model: str = ""

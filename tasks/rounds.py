@@ -4,6 +4,7 @@ Rule 1: training goes on from the furthest state there is, in memory or in the s
 left under its key before the task run ends. So whatever dies, at most the calls of one unit are made again.
 Rule 2: a state belongs to one unit at a time. What memory holds is taken out of it to be trained further.
 Rule 3: a candidate that raises costs itself only.
+Rule 4: units that another search is just training come last, and are then its results if it has them.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ class RoundRunner:
             Exception: the user's own, with `error_score="raise"`.
         """
         self.deadline = time.perf_counter() + (self.batch.budget or float("inf"))
+        later: list[TrainUnit] = []
         for unit in self.batch.leaves:
-            if self.outcome.done and time.perf_counter() > self.deadline:
+            if self._late():
                 break
             if isinstance(unit, RowsUnit):
                 self.feed.chunk(unit.split, TEST)
@@ -63,8 +65,38 @@ class RoundRunner:
                 self._prefix(unit)
             elif isinstance(unit, ModelUnit):
                 self._model(unit)
-            else:
-                self._unit(unit)
+            elif not self._in_turn(unit):
+                later.append(unit)
+        turns = self.evaluator.turns
+        turns.put_off(len(later))
+        for unit in later:
+            if self._late():
+                break
+            begun = time.perf_counter()
+            if turns.theirs(self._chain(unit).score_keys(unit.path)):
+                self.outcome.done.append((unit.row, unit.split))
+                continue
+            self.deadline += time.perf_counter() - begun  # or it would pause after a single call
+            self._unit(unit)
+            turns.publish()
+
+    def _late(self) -> bool:
+        return bool(self.outcome.done) and time.perf_counter() > self.deadline
+
+    def _in_turn(self, unit: TrainUnit) -> bool:
+        """Whether the unit was served; False if another search is at it."""
+        chain, turns = self._chain(unit), self.evaluator.turns
+        family = f"{chain.choice.step.family}.{self.spec.resource.name}"
+        if unit.scored and turns.matters(family):
+            mine = turns.mine(chain.score_keys(unit.path))
+            if mine is None:
+                self.outcome.done.append((unit.row, unit.split))
+            if not mine:
+                return mine is None
+        start = time.perf_counter()
+        self._unit(unit)
+        turns.learn(family, time.perf_counter() - start)
+        return True
 
     def _chain(self, unit: TrainUnit | PrefixUnit | ModelUnit) -> Chain:
         chain = self.evaluator.chains.chain(self.spec.candidates[unit.row], unit.split)
@@ -267,8 +299,12 @@ class RoundRunner:
         states = [node.key for state in chain.states if state is not None for node in state.nodes()]
         extras = encode(sorted(map(str, self.spec.estimator.get_params(deep=True).items())))
         key = step_key("model", b"", (chain.key(unit.path), *states), extras).hex()
-        record = self.store.get(key, self.spec.scope)
-        if record is None or not record.outputs:
+
+        def known() -> Record | None:
+            record = self.store.get(key, self.spec.scope)
+            return record if record is not None and record.outputs else None
+
+        def fit() -> Record:
             train = TrainUnit(unit.row, unit.split, unit.path, unit.starts, scored=False)
             try:
                 trained = self._trained(chain, train)
@@ -280,6 +316,10 @@ class RoundRunner:
             record = self.store.put(record, {"model": model}, self.spec.scope)
             if not record.outputs:
                 raise StoreUnavailable(f"the best model cannot be written to the store at {self.store.root}.")
+            return record
+
+        if known() is None:
+            self.evaluator.turns.once(key, known, fit)
         else:
             self.outcome.reused += 1
         self.outcome.model = key

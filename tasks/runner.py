@@ -135,6 +135,12 @@ class TuneTaskRunner(DaskTaskRunner):
                 self._exit_stack.enter_context(distributed.performance_report(self.performance_report_path))
         return self._client
 
+    def lost(self) -> str | None:
+        """Where the scheduler was that is gone for good, None while it is there or may come back."""
+        if self._client is None or self._client.status not in ("closing", "closed"):
+            return None
+        return str(self._asked["address"] or _address_of(self._asked["cluster"]) or "its address")
+
     def _target(self) -> Any:
         """The cluster or address to connect to; starts a cluster of `cluster_class`."""
         asked = self._asked

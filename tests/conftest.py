@@ -7,10 +7,16 @@ they start, will see.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import shutil
+import sqlite3
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -55,3 +61,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return _FIRST.index(part) if part in _FIRST else len(_FIRST)
 
     items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Whole files go to one process, and what looks at pages as a whole: it shares a server and a worker."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "tests/browser" if file.startswith("tests/browser/") else file
+
+    return ByFile(config, log)
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Makes folders for PREFECT_HOME whose database is set up: a new one takes seconds."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made = base / "prefect-home"
+    with (base / "prefect-home.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the processes that share the suite share it, too
+        if not made.exists():
+            _set_up(made)
+
+    def make(folder: Path) -> Path:
+        return shutil.copytree(made, folder)
+
+    return make
+
+
+def _set_up(home: Path) -> None:
+    """Nothing; the folder has a new Prefect database, in one file."""
+    begun = home.with_name("prefect-home-begun")
+    command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+    subprocess.run(command, env={**os.environ, "PREFECT_HOME": str(begun)}, check=True, capture_output=True)
+    with sqlite3.connect(begun / "prefect.db") as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    begun.rename(home)

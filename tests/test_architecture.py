@@ -41,6 +41,7 @@ ORDER = (
     ("training",),
     ("plan",),
     ("explained",),
+    ("explained_trials",),
     ("batches", "rounds"),
     ("dry_run",),
     ("results",),

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +31,60 @@ EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 
 # Arguments that make an example small enough for every test run.
 SMALL = {"05_flights": ["--months", "3", "--rows", "900", "--chunks", "3"]}
+# These start processes of their own, or end with what they have started; the others share an API and workers.
+ALONE = ("05_flights", "06_fan_out")
+# Each as a program, with a folder and a store of its own; what it prints goes into a file beside the folder.
+RUN = """
+import contextlib, os, runpy, sys, traceback
+for script in sys.argv[2:]:
+    folder = os.path.join(sys.argv[1], os.path.splitext(os.path.basename(script))[0])
+    os.mkdir(folder)
+    os.chdir(folder)
+    os.environ["PREFECT_TUNE_STORE"] = folder + "-store"
+    with open(folder + ".out", "w") as out, contextlib.redirect_stdout(out):
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit:
+            pass
+        except Exception:
+            traceback.print_exc(file=out)
+"""
+
+
+def run(command: list[str], folder: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    """A Python program that has ended, in that folder and with a Prefect home of its own."""
+    environment = {**os.environ, "PREFECT_HOME": str(home)}
+    environment.pop("PREFECT_API_URL", None)
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=280
+    )
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory, prefect_home: Callable[[Path], Path]) -> Path:
+    """The folder with what the examples printed that share a process."""
+    folder = tmp_path_factory.mktemp("examples")
+    scripts = [str(script) for script in EXAMPLES if script.stem not in ALONE]
+    done = run(["-c", RUN, str(folder), *scripts], folder, prefect_home(folder / "home"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
 
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
-def test_example_runs(script: Path, tmp_path: Path) -> None:
-    """Each example runs in an empty folder and place, and shows that a wider or longer search runs less."""
-    environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "home")}
-    environment.pop("PREFECT_API_URL", None)
-    done = subprocess.run(
-        [sys.executable, str(script), *SMALL.get(script.stem, [])],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_example_runs(
+    script: Path, tmp_path: Path, prefect_home: Callable[[Path], Path], request: pytest.FixtureRequest
+) -> None:
+    """Each example runs in an empty folder, and shows that a wider or longer search runs less."""
+    if script.stem in ALONE:
+        done = run([str(script), *SMALL.get(script.stem, [])], tmp_path, prefect_home(tmp_path / "home"))
+        assert done.returncode == 0, done.stderr[-3000:]
+        printed = done.stdout
+    else:
+        printed = (request.getfixturevalue("together") / f"{script.stem}.out").read_text(encoding="utf-8")
     if script.stem == "01_digits":
-        found = re.search(r"steps run: (\d+) the first time, (\d+) the second; (\d+) of (\d+)", done.stdout)
-        assert found is not None, done.stdout
+        found = re.search(r"steps run: (\d+) the first time, (\d+) the second; (\d+) of (\d+)", printed)
+        assert found is not None, printed
         first, second, known, distinct = map(int, found.groups())
         # 5 folds of: scale, 3 PCAs, on two sides; 15 fits and their scores. Then one PCA and 5 fits more.
         assert first == 5 * (2 + 3 * 2 + 15 * 2)
@@ -57,32 +92,32 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
         assert (known, distinct) == (first, first + second)
     if script.stem == "02_hyperband":
         found = re.search(
-            r"calls run: 69 the first time, (\d+) the second \(22 of 22 .*; (\d+) of 357", done.stdout
+            r"calls run: 69 the first time, (\d+) the second \(22 of 22 .*; (\d+) of 357", printed
         )
-        assert found is not None, done.stdout
+        assert found is not None, printed
         second, longer = map(int, found.groups())
         assert second == 0
         assert 357 - 69 <= longer < 357
     if script.stem == "03_tune":
         found = re.search(
             r"trained: (\d+) for 15 configurations, (\d+) for 30 .*: 810\); then (\d+) more, and (\d+) were",
-            done.stdout,
+            printed,
         )
-        assert found is not None, done.stdout
+        assert found is not None, printed
         first, more, longer, known = map(int, found.groups())
         assert 15 <= first < more < 810
         # Three configurations to 81 epochs, from what the search before had trained of them: at most 27 each.
         assert longer + known == 3 * 81
         assert 3 <= known <= 3 * 27
     if script.stem == "04_torch":
-        if "Skipped: " in done.stdout:
-            pytest.skip(done.stdout.strip())
-        found = re.search(r"trained: (\d+) for 8 configurations, (\d+) for 16 .*: 144\)", done.stdout)
-        assert found is not None, done.stdout
+        if "Skipped: " in printed:
+            pytest.skip(printed.strip())
+        found = re.search(r"trained: (\d+) for 8 configurations, (\d+) for 16 .*: 144\)", printed)
+        assert found is not None, printed
         first, more = map(int, found.groups())
         assert 8 <= first < more < 144
     if script.stem == "05_flights":
-        rows = dict(re.findall(r"^│ ([a-z, ]+?) +│ (.*?) *│$", done.stdout, re.MULTILINE))
+        rows = dict(re.findall(r"^│ ([a-z, ]+?) +│ (.*?) *│$", printed, re.MULTILINE))
         calls, planned, refit = (
             [int(part) for part in rows[name].split("│")]
             for name in ("training calls run", "of", "calls of the refit")
@@ -98,14 +133,12 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
         assert refit[1] in (2 * 3, 3 * 3)
         exam, table = ([float(part) for part in rows[n].split("│")] for n in ("exam", "exam, by a table"))
         assert all(model > other + 0.02 for model, other in zip(exam, table, strict=True))
-        model = load_model(tmp_path / re.search(r"model: (.*)", done.stdout)[1])
+        model = load_model(tmp_path / re.search(r"model: (.*)", printed)[1])
         month = pd.read_parquet(tmp_path / "flights" / "monthly" / "2013-12.parquet")
         assert model.predict_proba(month).shape == (900, 2)
         assert "data:image/png" in (tmp_path / "flights" / "model" / "card.md").read_text(encoding="utf-8")
     if script.stem == "06_fan_out":
-        rows = re.findall(
-            r"^(linear|kernel|trees)(, closer)? +(\S+) +(\d+) +(\d+)$", done.stdout, re.MULTILINE
-        )
+        rows = re.findall(r"^(linear|kernel|trees)(, closer)? +(\S+) +(\d+) +(\d+)$", printed, re.MULTILINE)
         steps = {(name, bool(closer)): (int(run), int(known)) for name, closer, _, run, known in rows}
         # 3 folds of: scale and PCA, on two sides; 4 fits and their scores. The preparation is shared by all.
         assert sorted(steps[name, False] for name in ("linear", "kernel", "trees")) == [
@@ -115,7 +148,7 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
         ]
         # The deployment is a process of its own; of its 12 candidates 4 are known.
         assert steps[next(key for key in steps if key[1])] == (48, 36)
-    assert Path(done.stdout.split("report: ")[-1].strip()).is_file()
+    assert Path(printed.split("report: ")[-1].strip()).is_file()
 
 
 def load_model(file: Path) -> Any:

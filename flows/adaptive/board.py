@@ -52,6 +52,7 @@ class Board:
         scores: of this search, found or new, by key.
         busy: name of a training that some bracket is at -> done when it no longer is.
         rungs: name of a training that several brackets have -> levels of the rungs of all of them.
+        kept: (chain, fold, key) of the model that is left in the store; -1 is all rows.
         thread: the one thread in which keys are made and looked up.
     """
 
@@ -76,6 +77,7 @@ class Board:
     scores: dict[str, Record] = field(default_factory=dict)
     busy: dict[Any, asyncio.Future[None]] = field(default_factory=dict)
     rungs: dict[Any, tuple[int, ...]] = field(default_factory=dict)
+    kept: tuple[Chain, int, str] | None = None
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "prefect-tune-keys"))
     _chains: Any = None
     _known: dict[tuple[int, int], Chain] = field(default_factory=dict)

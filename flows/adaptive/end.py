@@ -10,12 +10,13 @@ import warnings
 from collections.abc import Sequence
 
 from prefect_tune.errors import UserError
-from prefect_tune.explained import Book, training_book
+from prefect_tune.explained import Book, enter_chain, training_book
 from prefect_tune.flows.adaptive.board import Board, BoardDispatch
 from prefect_tune.flows.adaptive.search import AdaptiveSearch
 from prefect_tune.flows.run import flow_run_page, pass_on_warnings
 from prefect_tune.history import RaceHistory, adaptive_table, history_entries, metadata_done, winning_row
 from prefect_tune.model import ModelRef
+from prefect_tune.races import Race
 from prefect_tune.report.text import params_text
 from prefect_tune.results import AdaptiveResult, Cost, Failure
 from prefect_tune.rounds import ModelUnit, RoundBatch
@@ -84,15 +85,27 @@ def list_failures(board: Board) -> tuple[Failure, ...]:
     )
 
 
-def rounds_book(board: Board, histories: Sequence[RaceHistory]) -> Book:
-    """What the keys of the search are made of; only for use in the board's thread."""
-    levels: dict[int, list[int]] = {}
-    for event in (event for history in histories for event in history.events):
-        levels.setdefault(event.row, []).append(event.level)
+def rounds_book(search: AdaptiveSearch, board: Board) -> Book:
+    """What the keys of the search are made of, as far as it is; only for use in the board's thread."""
+    levels = {row: [level] for race in search.drawn.races for row, level in _first_round(race).items()}
+    for event in (event for history in list(board.histories) for event in list(history.events)):
+        if event.level not in levels[event.row]:
+            levels[event.row].append(event.level)
     paths = {row: [tuple(reached[: i + 1]) for i in range(len(reached))] for row, reached in levels.items()}
     splits = range(board.spec.n_splits)
     reached = {(row, split): found for row, found in paths.items() for split in splits}
-    return training_book(board.spec, reached, board.chain)
+    book = training_book(board.spec, reached, board.chain)
+    if board.kept is not None:
+        chain, fold, key = board.kept
+        book.model(key, enter_chain(book, chain, fold))
+    return book
+
+
+def _first_round(race: Race) -> dict[int, int]:
+    """Row -> the level at which the candidate is scored first."""
+    rows = dict(zip(race.keys, race.rows, strict=True))
+    targets = race.schedule.next_round(RaceHistory(race, []).reports(""))
+    return {rows[key]: level for key, level in targets.items()}
 
 
 class ModelDispatch(BoardDispatch):
@@ -141,6 +154,7 @@ async def keep_best(
             starts = tuple(sorted({chain.calls(level) for level in path}, reverse=True))
         key = await ModelDispatch(inner, file, runner).keep(ModelUnit(row, 0, path, starts))
         board.refit_calls = inner.refit_calls
+        board.kept = chain, -1 if search.refit else 0, key
     finally:
         inner.thread.shutdown(wait=False)
         if run_id:
@@ -170,6 +184,7 @@ def with_cost(result: AdaptiveResult, search: AdaptiveSearch, board: Board) -> A
         seconds_saved=board.reused,
         wall_seconds=time.perf_counter() - search.started,
         bytes_written=board.tally.bytes_written,
+        waited=board.tally.waited,
         unit="training call" if search.spec.resource.by_calls else "fit",
         calls=calls,
         refit_calls=board.refit_calls,

@@ -19,7 +19,7 @@ from prefect_tune.flows.adaptive.watch import Watcher
 from prefect_tune.flows.approval import approved, candidates_of
 from prefect_tune.flows.artifacts import SearchArtifacts
 from prefect_tune.flows.display import TerminalDisplay
-from prefect_tune.flows.noted import note
+from prefect_tune.flows.noted import noted
 from prefect_tune.flows.outage import Outage
 from prefect_tune.flows.run import note_known, write_report
 from prefect_tune.history import RaceHistory
@@ -50,23 +50,24 @@ async def _run(search: AdaptiveSearch, lease: ClusterLease, outage: Outage) -> A
         spec, store, lease.n_slots, search.drawn.max_resource, search.resources, search.started, watcher
     )
     file = await asyncio.to_thread(publish, spec, store, run_id)
+    explained = noted(partial(rounds_book, search, board), store, spec.scope, board.thread)
     try:
-        with TuneTaskRunner(address=lease.address, client_kwargs=lease.client_kwargs) as runner:
-            await watcher(board)
-            await PrefixDispatch(board, file, runner).fit_all()
-            await board.off_loop(board.foresee, search.drawn.races)
-            histories = await run_brackets(search, board, file, lease, outage)
-            if board.found:
-                await note_known(board.found, board.found + board.run, "rounds")
-            result = tabulate(search, board, histories)
-            if search.approve:
-                result = with_cost(result, search, board)
-                result = await approved(result, search.approve, artifacts, candidates_of(result))
-            page, result = await asyncio.gather(
-                artifacts.finish(with_cost(result, search, board)),
-                keep_best(search, result, board, file, runner),
-            )
-        await note(partial(rounds_book, board, histories), store, spec.scope, board.thread)
+        async with explained:
+            with TuneTaskRunner(address=lease.address, client_kwargs=lease.client_kwargs) as runner:
+                await watcher(board)
+                await PrefixDispatch(board, file, runner).fit_all()
+                await board.off_loop(board.foresee, search.drawn.races)
+                histories = await run_brackets(search, board, file, lease, outage)
+                if board.found:
+                    await note_known(board.found, board.found + board.run, "rounds")
+                result = tabulate(search, board, histories)
+                if search.approve:
+                    result = with_cost(result, search, board)
+                    result = await approved(result, search.approve, artifacts, candidates_of(result))
+                page, result = await asyncio.gather(
+                    artifacts.finish(with_cost(result, search, board)),
+                    keep_best(search, result, board, file, runner),
+                )
         await board.off_loop(release_losers, search, result, board)
         result = with_cost(result, search, board)
         result = await asyncio.to_thread(write_report, result, page, store)

@@ -3,7 +3,7 @@
     prefect-tune plan SPEC          what a search would do
     prefect-tune run SPEC           the search
     prefect-tune show RUN           what a search found
-    prefect-tune store ls | du | verify | gc | why KEY [KEY]
+    prefect-tune store ls | du | verify | gc | why KEY [KEY] | key
     prefect-tune doctor             what is wrong with this installation, and how to mend it
     prefect-tune --install-completion
 
@@ -11,6 +11,8 @@ Rule 1: exit codes are 0 for success, 1 for trouble (something is wrong with a s
 the user's mistake (an argument, a spec, a name that is not known), 130 for Ctrl-C.
 Rule 2: a mistake is one line on stderr, without a traceback.
 Rule 3: what shows something prints one JSON document with `--json`.
+Rule 4: what a command needs is imported when it runs; `--version`, `--help` and looking into a store in a
+folder load neither Prefect, Dask nor scikit-learn.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ import sys
 
 from cyclopts import App
 from cyclopts.exceptions import CycloptsError
-from prefect.exceptions import PrefectException
 
 from prefect_tune._version import __version__
 from prefect_tune.errors import TuneError, UserError
 from prefect_tune.flows.cli.doctor import doctor
+from prefect_tune.flows.cli.keys import key
 from prefect_tune.flows.cli.search import plan, run
 from prefect_tune.flows.cli.show import show
 from prefect_tune.flows.cli.spec import read_spec
@@ -41,6 +43,7 @@ app = App(
     version=__version__,
     result_action="return_value",
 )
+store.command(key)
 for _command in (plan, run, show, store, doctor):
     app.command(_command)
 app.register_install_completion_command(help="Install shell completion for bash, zsh, fish or powershell.")
@@ -61,17 +64,25 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         _complain(str(error))
         code = MISTAKE
-    except (TuneError, PrefectException) as error:
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = OK
+    except Exception as error:
+        if not isinstance(error, TuneError) and not _is_prefects(error):
+            raise
         _complain(str(error) or type(error).__name__)
         code = TROUBLE
     except KeyboardInterrupt:
         _complain("interrupted.")
         code = INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = OK
     if type(code) is int and code:
         sys.exit(code)
+
+
+def _is_prefects(error: Exception) -> bool:
+    """Whether Prefect says what is wrong, as when it does not reach its API; if so, it has been imported."""
+    module = sys.modules.get("prefect.exceptions")
+    return module is not None and isinstance(error, module.PrefectException)
 
 
 def _complain(text: str) -> None:

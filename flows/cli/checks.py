@@ -234,10 +234,11 @@ def _to_come(path: Path) -> Check:
 
 
 def _trust(store: StepStore) -> Check:
-    if store.trust == "local":
-        return Check("store trust", OK, f"local: {store.trust_reason}")
+    if store.trust in ("local", "signed"):
+        return Check("store trust", OK, f"{store.trust}: {store.trust_reason}")
     move = (
-        f"`chmod -R go-w {store.root}` if it is yours alone; models and pickled steps are reused only then."
+        f"`chmod -R go-w {store.root}` if it is yours alone, or sign it (`prefect-tune store key`); models "
+        "and pickled steps are reused only then."
     )
     return Check("store trust", WARN, f"{store.trust}: {store.trust_reason}", move)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from distributed import Client
 
+from prefect_tune.flows.cli.access import is_loopback
 from prefect_tune.flows.cli.checks import FAIL, OK, WARN, Check
 from prefect_tune.report.text import counted
 
@@ -45,17 +45,10 @@ def _openness(address: str) -> Check:
     parts = urlsplit(address)
     if parts.scheme in ("tls", "wss"):
         return Check("dask access", OK, f"{address} asks for a certificate")
-    if parts.scheme == "inproc" or _is_loopback(parts.hostname or ""):
+    if parts.scheme == "inproc" or is_loopback(parts.hostname or ""):
         return Check("dask access", OK, f"{address} is reached from this machine only")
     move = "Bind it to 127.0.0.1, or give scheduler, workers and clients TLS certificates (tls://)."
     return Check("dask access", WARN, f"{address}: whoever reaches this port can run code as you", move)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _versions(client: Client) -> Iterator[Check]:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prefect.exceptions import PrefectException
-
 from prefect_tune.errors import TuneError
 from prefect_tune.flows.cli.stores import opened
 from prefect_tune.store.explain import Note
@@ -45,6 +43,8 @@ def sparkline(values: list[float], low: float, high: float) -> str:
 
 def note_of(flow_run: str, parameters: Mapping[str, Any]) -> Note | None:
     """What the run left in the store that its parameters name, if that store can be read here."""
+    from prefect.exceptions import PrefectException
+
     try:
         found = searches(opened(parameters.get("store")))
     except (TuneError, PrefectException, ValueError, TypeError):  # another machine's, or a block that is gone

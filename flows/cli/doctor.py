@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from prefect_tune.flows.cli.checks import FAIL, OK, WARN, Check, api_checks, package_checks, store_checks
-from prefect_tune.flows.cli.cluster import cluster_checks
 from prefect_tune.flows.cli.output import Json, say, say_json
 
-_MARKS = {OK: ("ok", "green"), WARN: ("warn", "yellow"), FAIL: ("FAIL", "bold red")}
+if TYPE_CHECKING:
+    from prefect_tune.flows.cli.checks import Check
+
+_MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red")}  # by level
 
 
 def doctor(*, cluster: str | None = None, store: str | None = None, json: Json = False) -> int:
@@ -23,10 +25,15 @@ def doctor(*, cluster: str | None = None, store: str | None = None, json: Json =
         store: Folder of the store. Default: tune in PREFECT_HOME.
         json: Print JSON instead of lines.
     """
-    found = [*package_checks(), *api_checks(), *store_checks(store)]
+    from prefect_tune.flows.cli.access import access_checks
+    from prefect_tune.flows.cli.checks import FAIL, OK, Check, api_checks, package_checks, store_checks
+
+    found = [*package_checks(), *api_checks(), *store_checks(store), *access_checks(store)]
     if cluster is not None:
+        from prefect_tune.flows.cli.cluster import cluster_checks
+
         found += cluster_checks(cluster)
-    worst = max((check.level for check in found), key=(OK, WARN, FAIL).index)
+    worst = max((check.level for check in found), key=list(_MARKS).index)
     if json:
         say_json({"verdict": worst, "checks": [asdict(check) for check in found]})
     else:

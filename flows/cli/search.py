@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from prefect_tune.errors import TuneError
 from prefect_tune.flows.cli.output import Json, say, say_json
-from prefect_tune.flows.cli.spec import TUNE, flow_of, read_spec
-from prefect_tune.plan import SearchPlan
-from prefect_tune.races import KINDS
 from prefect_tune.results import SearchResult
-from prefect_tune.tuning.plan import TunePlan
+
+if TYPE_CHECKING:
+    from prefect_tune.flows.cli.spec import Asked
 
 
 def plan(spec: Path, *, json: Json = False) -> None:
     """Show what a search would do, without doing it.
 
     Args:
-        spec: YAML or JSON file with the search's parameters.
+        spec: YAML or JSON file with the search's parameters, or search-spec/NAME for a saved one.
         json: Print JSON instead of a table.
     """
-    facts = _planned(*read_spec(spec))
+    from prefect_tune.flows.cli.planning import planned
+    from prefect_tune.flows.cli.spec import asked_for
+
+    asked = asked_for(spec)
+    with asked.judged():
+        facts = planned(asked.kind, asked.parameters)
     say_json(facts) if json else _table(facts)
-
-
-def _planned(kind: str, asked: dict[str, Any]) -> dict[str, Any]:
-    from prefect_tune.dry_run import plan_search
-
-    if kind == TUNE:
-        from prefect_tune.flows.tuning.plan import plan_tune
-
-        return _trials(plan_tune(asked.pop("objective"), asked.pop("space"), **asked))
-    if kind in KINDS:
-        return _brackets(kind, asked)
-    space = asked.pop("param_grid", None) or asked.pop("param_distributions")
-    n_iter = asked.pop("n_iter", 10) if kind == "randomized" else None
-    for name in ("name", "cluster", "worker_resources", "verbose"):
-        asked.pop(name, None)
-    data = asked.pop("X"), asked.pop("y", None)
-    return _facts(plan_search(asked.pop("estimator"), space, *data, n_iter=n_iter, **asked))
 
 
 def _table(facts: dict[str, Any]) -> None:
@@ -53,57 +40,28 @@ def _table(facts: dict[str, Any]) -> None:
     say(table)
 
 
-def _brackets(kind: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """What an adaptive search is planned to do; its data is not opened."""
-    from prefect_tune.flows.adaptive.ready import drawn_races, revived
-    from prefect_tune.flows.places import open_store
-
-    return dict(drawn_races(kind, revived(asked, open_store(asked.get("store")))).metadata)
-
-
-def _trials(found: TunePlan) -> dict[str, Any]:
-    """What a search over an objective is planned to do."""
-    facts = {
-        "trials_so_far": [dict(found.trials)] if found.trials else 0,
-        "trials_to_start": "as many as the budget allows" if found.to_start is None else found.to_start,
-        "levels": ", ".join(map(str, found.levels)) or "to the objective's own end",
-        "units_trained": found.units_trained,
-        "units_expected": found.units_expected,
-        "units_at_most": found.units_at_most,
-        "seconds_per_unit": found.seconds_per_unit,
-        "stopped_by": found.stopped_by,
-        "schedule": [dict(found.schedule)],
-        "sampler": [dict(found.sampler)],
-        "next": [dict(config) for config in found.next],
-    }
-    return {name: value for name, value in facts.items() if value not in (None, "", [])}
-
-
-def _facts(found: SearchPlan) -> dict[str, Any]:
-    return {
-        "candidates": found.candidates,
-        "folds": found.folds,
-        "steps_one_by_one": found.uses,
-        "distinct_steps": found.distinct,
-        "known": found.known,
-        "to_run": found.to_run,
-        "task_runs": found.task_runs,
-        "seconds_of_work": None if found.seconds is None else round(found.seconds, 2),
-        "seconds_saved": round(found.saved, 2),
-    }
-
-
 def run(spec: Path, *, json: Json = False) -> None:
     """Run a search and show its result.
 
     Args:
-        spec: YAML or JSON file with the search's parameters.
+        spec: YAML or JSON file with the search's parameters, or search-spec/NAME for a saved one.
         json: Print the result as JSON instead of tables.
     """
-    kind, asked = read_spec(spec)
-    result = flow_of(kind)(**{"verbose": 2, **asked, **({"verbose": 0} if json else {})})
+    from prefect_tune.flows.cli.spec import asked_for
+
+    result = _run(asked_for(spec), {"verbose": 0} if json else {})
     if json:
         say_json(_result(result))
+
+
+def _run(asked: Asked, instead: dict[str, Any]) -> Any:
+    """What the search found; a saved one runs below the flow run of its name."""
+    from prefect_tune.flows.cli.spec import flow_of
+    from prefect_tune.flows.saved_search import search_from_spec
+
+    if asked.saved is None:
+        return flow_of(asked.kind)(**{"verbose": 2, **asked.parameters, **instead})
+    return search_from_spec(asked.saved, {"verbose": asked.parameters.get("verbose", 2), **instead})
 
 
 def _result(result: Any) -> dict[str, Any]:

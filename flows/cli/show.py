@@ -7,18 +7,19 @@ import webbrowser
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from prefect.states import StateType
 from rich.markdown import Markdown
 
 from prefect_tune.errors import UserError
 from prefect_tune.flows.cli.curves import Curve, curves_of, note_of, sparkline
-from prefect_tune.flows.cli.found import FoundRun, find_run
 from prefect_tune.flows.cli.output import Json, say, say_json, table_of
 from prefect_tune.flows.cli.page import html_page, sections
 from prefect_tune.report.text import counted, seconds_text
+
+if TYPE_CHECKING:
+    from prefect_tune.flows.cli.found import FoundRun
 
 _IN_WORDS = ("Failures", "Not cacheable")
 """Sections of a report whose text is shown, not only their tables."""
@@ -41,6 +42,8 @@ def show(
         output: Write the report to this file: HTML, or Markdown if it ends in .md.
         json: Print JSON instead of tables.
     """
+    from prefect_tune.flows.cli.found import find_run
+
     found = find_run(run)
     written = _written(found, output, open_=open_) if open_ or output is not None else None
     mode = str(found.parameters.get("mode") or ("min" if "objective" in found.parameters else "max"))
@@ -79,7 +82,7 @@ def _facts(found: FoundRun, limit: int) -> dict[str, Any]:
 def _cost(found: FoundRun) -> dict[str, Any]:
     """Counts and seconds from the API, and the report's own numbers of work and reuse."""
     ended = [task for task in found.tasks if task.state is not None and task.state.is_final()]
-    failed = [task for task in ended if task.state is not None and task.state.type != StateType.COMPLETED]
+    failed = [task for task in ended if task.state is not None and not task.state.is_completed()]
     numbers: dict[str, str] = {}
     for title, part in sections(found.report).items():
         if title in ("Cost", "Reuse"):

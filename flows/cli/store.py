@@ -39,7 +39,7 @@ def ls(*, json: Json = False, records_: Annotated[int, Parameter(name="--records
             "flow_run": note.record.values.get("flow_run"),
             "scope": note.record.values.get("scope"),
         }
-        for note in itertools.islice(searches(found), limit)
+        for note in itertools.islice((note for note in searches(found) if not note.part), limit)
     ]
     places = [
         {"scope": scope.name, "packs": scope.files, "bytes": scope.bytes, "newest": when(scope.newest)}
@@ -126,8 +126,9 @@ def verify(*, quarantine: Flag = False, json: Json = False, store: Place = None)
 
 
 @store.command
-def gc(*, older_than: str | None = None, grace: str = "7d", yes: Flag = False, dry_run: Flag = False,
-       json: Json = False, store: Place = None) -> None:  # fmt: skip
+def gc(*, older_than: str | None = None, budget: str | None = None, grace: str | None = None,
+       yes: Flag = False, dry_run: Flag = False, json: Json = False,
+       store: Place = None) -> None:  # fmt: skip
     """Make room: leftovers of killed processes, quarantine, blobs that no record needs, and old entries.
 
     Only lists what can go unless --yes is given. Safe beside running searches: nothing that was touched
@@ -135,14 +136,23 @@ def gc(*, older_than: str | None = None, grace: str = "7d", yes: Flag = False, d
 
     Args:
         older_than: Also remove records and scores that nobody wrote or renewed for so long, such as 30d.
-        grace: Leave everything alone that was touched within this time; 1h at least.
+        budget: Bring a store above 90 % of so many bytes, such as 20GB, to 75 %: what costs least to compute
+            again for its size goes first.
+        grace: Leave everything alone that was touched within this time; 1h at least. Default: 7d, or 1d with
+            a budget.
         yes: Remove what is listed.
         dry_run: Only list; this is what happens without --yes.
         json: Print JSON instead of a table.
         store: Folder or URL of the store, or step-store/NAME. Default: tune in PREFECT_HOME.
     """
+    from prefect_tune.blocks.step_store import size_of
+
     if yes and dry_run:
         raise UserError("gc: --yes removes and --dry-run does not; give one of them.")
+    if budget is not None and older_than is not None:
+        raise UserError("gc: --budget goes by worth and --older-than by age; give one of them.")
+    size = size_of(budget, "budget") if budget is not None else None
+    grace = grace or ("7d" if size is None else "1d")
     spared = duration(grace, "grace")
     if spared < collector.LEAST_GRACE:
         raise UserError(
@@ -151,8 +161,12 @@ def gc(*, older_than: str | None = None, grace: str = "7d", yes: Flag = False, d
     age = duration(older_than, "older-than") if older_than is not None else None
     found = in_a_folder(opened(store))
     site = site_of(found)
-    items = collector.removable(site, older_than=age, grace=spared)
-    freed = collector.remove(site, items) if yes else 0
+    if size is None:
+        items = collector.removable(site, older_than=age, grace=spared)
+        freed = collector.remove(site, items) if yes else 0
+    else:
+        items = collector.excess(site, size, grace=spared)
+        freed = collector.make_room(site, size, grace=spared) if yes else 0
     groups: dict[str, dict[str, int]] = {}
     for item in items:
         entry = groups.setdefault(item.why, {"files": 0, "bytes": 0})

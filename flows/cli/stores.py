@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from prefect_tune.errors import UserError
-from prefect_tune.flows.saved import store_block
 from prefect_tune.store import StepStore, default_root
 from prefect_tune.store.home import is_url
 
@@ -25,7 +24,11 @@ def opened(place: str | None) -> Any:
     """
     where = place or default_root()
     if not is_url(where):
-        if (block := store_block(where)) is not None:
+        if isinstance(where, str) and where.startswith("step-store/"):
+            from prefect_tune.flows.saved import store_block  # the one store that needs Prefect
+
+            block = store_block(where)
+            assert block is not None  # it is named
             return block.open()
         where = Path(where).expanduser()
         if not (where / "FORMAT").exists():

@@ -23,6 +23,7 @@ from prefect_tune.flows.tuning.diary import Diary
 from prefect_tune.flows.tuning.search import TuneSearch
 from prefect_tune.flows.tuning.spread import Spread
 from prefect_tune.samplers.contract import NoSuggestion, Question, Suggestion
+from prefect_tune.tasks.futures import cut_off
 from prefect_tune.tasks.objective.known import look_up
 from prefect_tune.tasks.objective.protocol import Ask, ObjectiveFile
 from prefect_tune.tasks.objective.task import TrialFailed, order, run_trial
@@ -92,6 +93,7 @@ class Loop:
                         message = await self._messages.get()
                 except TimeoutError:
                     message = None
+                    self._flight.check()
                 if message is not None:
                     await self._hear(*message)
                 await self._fill()
@@ -161,9 +163,11 @@ class Loop:
             return
         self._flight.take(item.number)
         outcome = await asyncio.to_thread(self._outcome, item, came)
-        if outcome is not None:
-            self.task_runs += 1
-            await self._take(outcome)
+        if outcome is None:
+            self._submit(item)
+            return
+        self.task_runs += 1
+        await self._take(outcome)
 
     def _suggested(self, question: Question, found: Suggestion | Exception, seconds: float) -> None:
         self._asking = None
@@ -199,9 +203,10 @@ class Loop:
         Raises:
             InfrastructureError: every job was lost, so it is not this trial's fault.
         """
+        if cut_off(cause):
+            return None
         self._lost[job.number] += 1
         if self._lost[job.number] < ATTEMPTS and not isinstance(cause, KilledWorker):
-            self._loop.call_soon_threadsafe(self._submit, job)
             return None
         if not any(trial.reports for trial in self.tuner.trials) and len(self._lost) > 1:
             raise InfrastructureError(

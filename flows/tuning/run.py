@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import uuid
-from functools import partial
 from typing import Any
 
 from prefect_tune.errors import UserError
-from prefect_tune.explained import trials_book
 from prefect_tune.flows.approval import approved, trials_of
 from prefect_tune.flows.artifacts import SearchArtifacts
 from prefect_tune.flows.display import TerminalDisplay
-from prefect_tune.flows.noted import note
+from prefect_tune.flows.noted import noted
 from prefect_tune.flows.outage import Outage
 from prefect_tune.flows.run import note_known, write_report
 from prefect_tune.flows.tuning.diary import Diary
@@ -22,6 +20,7 @@ from prefect_tune.flows.tuning.loop import Loop
 from prefect_tune.flows.tuning.refit import refit_best
 from prefect_tune.flows.tuning.search import TuneSearch
 from prefect_tune.flows.tuning.spread import Spread
+from prefect_tune.flows.tuning.story import Story
 from prefect_tune.flows.tuning.watch import Watcher
 from prefect_tune.tasks.cluster import ClusterLease
 from prefect_tune.tasks.objective.folds import FoldObjective
@@ -61,17 +60,17 @@ async def _run(search: TuneSearch, lease: ClusterLease) -> TuneResult:
             if tuner.trials:
                 await note_known(len(tuner.trials), len(tuner.trials), "trials")
             spread = Spread(search, file, runner, lease.n_slots)
-            loop = Loop(search, tuner, file, runner, diary, watcher, spread)
-            await loop.run()
-            result = result_of(search, loop)
-            book = partial(trials_book, settings, search.objective.name, tuner.trials, tuner.chain)
-            await note(book, store, search.scope)
-            if search.approve:
-                result = await approved(result, search.approve, artifacts, trials_of(result))
-            # The report is drawn here while a worker fits the best configuration on all rows.
-            page, result = await asyncio.gather(
-                artifacts.finish(result), refit_best(search, result, runner, run_id)
-            )
+            loop, story = Loop(search, tuner, file, runner, diary, watcher, spread), Story(search, tuner)
+            async with noted(story.book, store, search.scope):
+                await loop.run()
+                result = result_of(search, loop)
+                if search.approve:
+                    result = await approved(result, search.approve, artifacts, trials_of(result))
+                # The report is drawn here while a worker fits the best configuration on all rows.
+                page, result = await asyncio.gather(
+                    artifacts.finish(result), refit_best(search, result, runner, run_id)
+                )
+                story.result = result
         result = await asyncio.to_thread(write_report, result, page, store)
         await watcher.finish(result)
         display.close(result if search.verbose > 1 else None)

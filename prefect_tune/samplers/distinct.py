@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from prefect_tune.identity.seeds import derive_seed, low32
 from prefect_tune.samplers.contract import NoSuggestion, Question, Suggestion
@@ -46,8 +46,11 @@ def distinct(question: Question, draw: Callable[[int], Config]) -> Suggestion:
     return config
 
 
-def used_keys(question: Question) -> set[str]:
+def used_keys(question: Question) -> Set[str]:
     """Keys of the configurations that trials of a lower index have, failed ones included."""
+    known: Set[str] | None = getattr(question.records, "keys", None)  # a search knows those of its trials
+    if known is not None:
+        return known
     return {key_of(record.config) for record in question.records if record.index < question.index}
 
 

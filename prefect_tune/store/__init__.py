@@ -4,7 +4,7 @@ Rule 1: two levels. Records say what came out of a key; blobs are bytes under th
 Rule 2: first writer wins, atomically (`link`); the loser continues with the winner's bits.
 Rule 3: verified on read. A damaged entry is put aside, counted, and is a miss. Existence proves nothing.
 Rule 4: trouble never fails a search: full disk, read-only or missing folders mean "uncached", said once.
-Rule 5: pickles are read only from a folder in which nobody else can write, and after their digest.
+Rule 5: pickles are read only where nobody else can write, or under a signature, and after their digest.
 Rule 6: arrays are read by memory map, read-only, so workers of one host share one copy.
 Rule 7: consume through the store: a producer that continues with `load(put(...))` sees what a hit will see.
 

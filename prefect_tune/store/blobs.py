@@ -5,6 +5,8 @@ process for this very file (device, inode, time, size), or because this process 
 at every load.
 Rule 2: bytes that were there first stay; ours are dropped and theirs are touched, which restarts their grace
 before eviction. A file of wrong size under the name is replaced by rename, never rewritten.
+Rule 3: where others can write, a file that is not this user's alone could change after it was verified. So
+codecs that could do harm then are copied first, and it is the copy that is verified and used.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from blake3 import blake3
 
 from prefect_tune.store.container import Bytes, Source, aligned
 from prefect_tune.store.fs import quietly
 from prefect_tune.store.records import DIGEST_PREFIX, BlobRef
-from prefect_tune.store.site import Site, discard, publish, write_temp
+from prefect_tune.store.site import Site, discard, is_private, publish, write_temp
 
 MAPPED = 1 << 16  # smaller blobs are copied: a map costs a descriptor
 _REMEMBERED = 100_000
@@ -47,10 +49,14 @@ def identity(found: os.stat_result) -> Identity:
 
 
 class Blobs:
-    """The blobs of one store."""
+    """The blobs of one store.
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    Args:
+        copied: codecs whose bytes are copied from files that others could change.
+    """
+
+    def __init__(self, site: Site, copied: Collection[str] = ()) -> None:
+        self._site, self._copied = site, copied
         self._lock = threading.Lock()
         self._verified: OrderedDict[Identity, str] = OrderedDict()
         self._maps: weakref.WeakValueDictionary[Identity, Source] = weakref.WeakValueDictionary()
@@ -88,7 +94,8 @@ class Blobs:
             found = self._site.fs.stat(path)
             if found.st_size != ref.size:
                 raise self._bad(path, f"has {found.st_size} bytes instead of {ref.size}")
-            source, found = self._source(path, found, writable)
+            copied = ref.codec in self._copied
+            source, found, own = self._source(path, found, writable, copied)
         except FileNotFoundError:
             reason = f"store: {path}: is missing under a valid record, which counts as a miss."
             self._site.notices.once("missing", reason)
@@ -96,7 +103,7 @@ class Blobs:
             raise Unreadable(f"{path} is missing", gone=True) from None
         except OSError as error:
             raise Unreadable(f"{path} cannot be read: {error}", gone=False) from error
-        self._verify(path, ref, source, found)
+        self._verify(path, ref, source, found, known=own)
         self._site.counters.add(bytes_read=ref.size)
         return source
 
@@ -125,24 +132,29 @@ class Blobs:
         with self._lock:
             self._verified.clear()
 
-    def _source(self, path: str, found: os.stat_result, writable: bool) -> tuple[Source, os.stat_result]:
+    def _source(
+        self, path: str, found: os.stat_result, writable: bool, copied: bool
+    ) -> tuple[Source, os.stat_result, bool]:
+        """(the bytes, the file's state, whether that state says which bytes they are)."""
         if found.st_size < MAPPED:
             # The file may have been replaced since `stat`: then its digest decides.
-            return aligned(self._site.fs.read(path, MAPPED), writable), found
+            return aligned(self._site.fs.read(path, MAPPED), writable), found, True
         known = None if writable else self._maps.get(identity(found))
-        if known is not None:
-            return known, found
+        if known is not None and (not copied or is_private(found)):
+            return known, found, True
         source, found = self._site.fs.map(path, writable)
+        if copied and not is_private(found):
+            return aligned(bytes(source), writable), found, False
         if not writable:
             self._maps[identity(found)] = source
-        return source, found
+        return source, found, True
 
-    def _verify(self, path: str, ref: BlobRef, source: Source, found: os.stat_result) -> None:
+    def _verify(self, path: str, ref: BlobRef, source: Source, found: os.stat_result, *, known: bool) -> None:
         if len(source) != ref.size:
             raise self._bad(path, f"has {len(source)} bytes instead of {ref.size}")
         who = identity(found)
         with self._lock:
-            known = self._verified.get(who) == ref.digest
+            known = known and self._verified.get(who) == ref.digest
         if known and ref.codec != "pickle" and ref.size >= MAPPED:
             return
         digest = blake3(source).hexdigest()  # type: ignore[arg-type]

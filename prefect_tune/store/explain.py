@@ -61,6 +61,11 @@ class Note:
         return found if isinstance(found, dict) and found.get("schema") == SCHEMA else {}
 
     @property
+    def part(self) -> bool:
+        """Whether it stands beside the document of its search, such as that of its model."""
+        return self.record.values.get("part") is True
+
+    @property
     def facts(self) -> Mapping[str, Any]:
         return self.document.get("facts", {})
 
@@ -104,9 +109,12 @@ class Asked:
 
 
 def notes(store: Any, records: Iterator[Record]) -> list[Note]:
-    """What searches left behind, newest first."""
+    """What searches left behind, newest first, parts last; of the documents of one run the newest."""
     found = [Note(record, store) for record in records if record.kind == KIND and record.outputs]
-    return sorted(found, key=lambda note: -note.record.created)
+    newest: dict[str, Note] = {}
+    for note in sorted(found, key=lambda note: (note.part, -note.record.created)):
+        newest.setdefault(str(note.record.values.get("draft") or note.record.key), note)
+    return list(newest.values())
 
 
 def step_title(note: Note, row: list[Any]) -> str:

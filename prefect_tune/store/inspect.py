@@ -59,17 +59,18 @@ def manifests(site: Site) -> Iterator[tuple[str, Record | None]]:
             data = site.fs.read(path, 2 * MAX_RECORD)
         except OSError:
             continue  # removed meanwhile
-        yield path, check_manifest(os.path.basename(path), data)[0]
+        yield path, check_manifest(os.path.basename(path), data, site.signer)[0]
 
 
 def packed(site: Site) -> Iterator[tuple[str, list[Record]]]:
     """(scope, records) of every pack that verifies."""
     for path, _ in care._walk(site, "packs"):
         try:
-            rows, _ = check_pack(os.path.basename(path), site.fs.read(path, MAX_PACK))
+            scope = os.path.basename(os.path.dirname(path))
+            rows, _ = check_pack(os.path.basename(path), site.fs.read(path, MAX_PACK), scope, site.signer)
         except OSError:
             continue
-        yield os.path.basename(os.path.dirname(path)), [r for r in map(from_row, rows) if r is not None]
+        yield scope, [r for r in map(from_row, rows) if r is not None]
 
 
 def records(store: StepStore) -> Iterator[Record]:

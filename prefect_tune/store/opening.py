@@ -2,7 +2,8 @@
 
 Rule 1: a new folder is the user's alone (0700, whatever the umask). An existing one keeps its mode.
 Rule 2: who else can write decides the trust. `local`: nobody, so pickles are read. `data-only`: somebody, so
-only JSON, arrays and sparse matrices are. "auto" chooses between the two.
+only JSON, arrays and sparse matrices are. `signed`: somebody, and this process has keys, so what a holder of
+one of them stored is read, pickles too. "auto" takes the first that fits of local, signed, data-only.
 Rule 3: a store that can be read but not written serves hits.
 """
 
@@ -16,11 +17,14 @@ from typing import Any
 import orjson
 
 from prefect_tune.store.fs import Fs, quietly
+from prefect_tune.store.keys import find_keys, need_keys
 from prefect_tune.store.records import SCHEMA
+from prefect_tune.store.remote.sources import Source
 from prefect_tune.store.signals import unavailable
+from prefect_tune.store.signing import Keyring, Signer
 from prefect_tune.store.site import AREAS, Site, discard, is_private, publish, write_temp
 
-TRUSTS = ("auto", "local", "data-only")
+TRUSTS = ("auto", "local", "data-only", "signed")
 MAX_FORMAT = 1 << 16
 STALE_TEMP = 86_400.0  # seconds after which a file in tmp/ belongs to nobody
 
@@ -36,14 +40,19 @@ class Opened:
     trust_reason: str
 
 
-def open_site(root: str, fs: Fs, trust: str, store_id: str = "") -> Opened:
-    """The folder as a store; `store_id` is whose it must be, if that is known.
+def open_site(root: str, fs: Fs, trust: str, store_id: str = "", source: Source | None = None) -> Opened:
+    """The folder as a store.
+
+    Args:
+        store_id: whose it must be, if that is known.
+        source: of the keys of a signed store; None: the environment.
 
     Raises StoreUnavailable when it can be neither created nor read, is of another schema or another store, or
-    when `trust` is "local" and others can write in it.
+    when `trust` is "local" and others can write in it. UserError when it is "signed" and there is no key.
     """
     if trust not in TRUSTS:
         raise ValueError(f"store: trust {trust!r} is unknown. It has: {', '.join(TRUSTS)}.")
+    keys = need_keys(root, source) if trust == "signed" else None
     site = Site(root, fs)
     try:
         _create_root(site)
@@ -54,7 +63,8 @@ def open_site(root: str, fs: Fs, trust: str, store_id: str = "") -> Opened:
     if store_id and document["store_id"] != store_id:
         raise unavailable(root, "it belongs to another store", "Name another folder.")
     writable = _probe(site)
-    level, reason = _trust(site, trust)
+    level, reason, keys = _trust(site, trust, keys, source)
+    site.signer = Signer(keys, document["store_id"]) if keys is not None else None
     if writable:
         _sweep(site)
     return Opened(site, document["store_id"], writable, level, reason)
@@ -133,9 +143,26 @@ def _probe(site: Site) -> bool:
     return quietly(site.fs.unlink, path)
 
 
-def _trust(site: Site, asked: str) -> tuple[str, str]:
-    if asked == "data-only":
-        return asked, "it was asked for"
+def _trust(
+    site: Site, asked: str, keys: Keyring | None, source: Source | None
+) -> tuple[str, str, Keyring | None]:
+    """(trust, why, the keys of a signed store)."""
+    if asked in ("data-only", "signed"):
+        return asked, "it was asked for", keys
+    why = _not_private(site)
+    if not why:
+        return "local", "only you can write in it", None
+    if asked == "local":
+        move = "Own it and chmod it to 0700, or open it with trust='signed' or 'data-only'."
+        raise unavailable(site.root, f"trust='local' was asked for, but {why}", move)
+    keys = find_keys(source)
+    if keys is None:
+        return "data-only", why, None
+    return "signed", f"{why}; this process has a key", keys
+
+
+def _not_private(site: Site) -> str:
+    """Why others may be able to write in the folder; empty if nobody can."""
     for folder in (site.root, *(f"{site.root}/{area}" for area in ("ac", "cas", "packs"))):
         try:
             private = is_private(site.fs.stat(folder))
@@ -144,12 +171,8 @@ def _trust(site: Site, asked: str) -> tuple[str, str]:
         except OSError:
             private = False
         if not private:
-            why = f"{folder} belongs to somebody else, or others can write in it"
-            if asked == "local":
-                move = "chmod it to 0700, or open it with trust='data-only'."
-                raise unavailable(site.root, f"trust='local' was asked for, but {why}", f"Own it and {move}")
-            return "data-only", why
-    return "local", "only you can write in it"
+            return f"{folder} belongs to somebody else, or others can write in it"
+    return ""
 
 
 def _sweep(site: Site) -> None:

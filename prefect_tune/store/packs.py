@@ -4,6 +4,7 @@ Rule 1: a pack is verified when it is read, once per process; only new names are
 Rule 2: of several records under one key the earliest (created, pack name) wins, in
 whatever order packs are read.
 Rule 3: a pack that does not verify is put aside; its records are misses.
+Rule 4: in a signed store a pack is signed as a whole, for its scope; one that is not holds misses, and stays.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from prefect_tune.store.records import (
     is_key,
     to_row,
 )
+from prefect_tune.store.signing import PACK, UNSIGNED, Signer
 from prefect_tune.store.site import Site, creator, discard, publish, write_temp
 from prefect_tune.store.values import thaw
 
@@ -63,7 +65,10 @@ class Packs:
                 raise ValueError(f"pack: record {record.key[:16]}… has outputs. Store it with put().")
             filled = {"created": record.created or now, "creator": record.creator or who}
             rows.append(to_row(dataclasses.replace(record, **filled)))  # type: ignore[arg-type]
-        temp = write_temp(self._site, [dump({**_SHAPE, "rows": rows})], durable=durable)
+        data = dump({**_SHAPE, "rows": rows})
+        if self._site.signer is not None:
+            data = self._site.signer.sign(PACK, scope, data)
+        temp = write_temp(self._site, [data], durable=durable)
         path = f"{self._site.scope(scope)}/{temp.digest}"
         if publish(self._site, temp, path):
             self._site.counters.add(writes=1, bytes_written=temp.size)
@@ -98,7 +103,7 @@ class Packs:
         except OSError:
             return known
         for name in sorted(set(names) - known.seen):
-            rows = self._rows(f"{self._site.scope(scope)}/{name}", name)
+            rows = self._rows(f"{self._site.scope(scope)}/{name}", name, scope)
             if rows is None:
                 continue
             known.seen.add(name)
@@ -106,7 +111,7 @@ class Packs:
                 self._add(known, name, row)
         return known
 
-    def _rows(self, path: str, name: str) -> list | None:
+    def _rows(self, path: str, name: str, scope: str) -> list | None:
         """Rows of a pack, none if it is damaged or foreign; `None` if it could not be read this time."""
         if not is_key(name):
             return []
@@ -115,8 +120,10 @@ class Packs:
         except OSError:
             return None
         self._site.counters.add(bytes_read=len(data))
-        rows, fault = check_pack(name, data)
-        if fault:
+        rows, fault = check_pack(name, data, scope, self._site.signer)
+        if fault == UNSIGNED:
+            self._site.unsigned(path)
+        elif fault:
             self._site.quarantine(path, fault)
         return rows
 
@@ -126,7 +133,7 @@ class Packs:
             return
         try:
             created = thaw(row[CREATED])
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, RecursionError):
             return
         if type(created) is not float or created != created or row[4]:
             return
@@ -136,10 +143,17 @@ class Packs:
             known.ready.pop(row[0], None)
 
 
-def check_pack(name: str, data: bytes) -> tuple[list, str]:
-    """The rows in a pack's bytes, and what is wrong with them; no rows and no fault for a foreign schema."""
+def check_pack(name: str, data: bytes, scope: str = "", signer: Signer | None = None) -> tuple[list, str]:
+    """The rows in a pack's bytes, and what is wrong with them; no rows and no fault for a foreign schema.
+
+    Args:
+        scope: that it lies in, which its signature is for.
+        signer: of a signed store; None: the digest is enough.
+    """
     if blake3(data).hexdigest() != name:
         return [], "the pack's digest is not its name"
+    if signer is not None and not signer.verifies(PACK, scope, data):
+        return [], UNSIGNED
     try:
         document = orjson.loads(data)
     except ValueError:

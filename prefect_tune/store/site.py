@@ -33,6 +33,7 @@ from prefect_tune.store.container import Bytes
 from prefect_tune.store.failpoints import failpoint
 from prefect_tune.store.fs import Fs, quietly
 from prefect_tune.store.signals import Counters, Notices
+from prefect_tune.store.signing import UNSIGNED, Signer
 
 AREAS = ("ac", "cas", "packs", "journal", "leases", "quarantine", "tmp")
 ENTRY_MODE = 0o444
@@ -66,6 +67,7 @@ class Site:
     mode: int = 0o700  # of folders, taken from the root, so that a shared store stays shared
     counters: Counters = field(default_factory=Counters)
     notices: Notices = field(default_factory=Notices)
+    signer: Signer | None = None  # of a signed store: what it does not verify is a miss
 
     def manifest(self, key: str) -> str:
         return f"{self.root}/ac/{key[:2]}/{key}"
@@ -101,6 +103,14 @@ class Site:
         except OSError:
             pass  # a read-only store keeps it; it is verified, and refused, each time
         self.notices.once("corrupt", f"store: {path}: {why}. It was put aside and counts as a miss.")
+
+    def unsigned(self, path: str) -> None:
+        """Counts an entry that nobody with a key signed, and says so the first time; it stays where it is."""
+        self.counters.refuse("not signed")
+        self.notices.once(
+            "unsigned",
+            f"store: {path}: {UNSIGNED}. It counts as a miss; whoever computes it again replaces it.",
+        )
 
     def write_failed(self, error: OSError) -> None:
         """Counts a failed write and says so the first time."""

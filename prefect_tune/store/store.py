@@ -2,7 +2,8 @@
 
 Rule 1: trouble never fails a search. What cannot be read is a miss; what cannot be written is counted, said
 once, and the caller goes on with what it computed. Only opening, and ingesting data, can raise.
-Rule 2: nothing is unpickled unless nobody else can write in the store and its digest was just verified.
+Rule 2: nothing is unpickled unless nobody else can write in the store, or somebody with a key signed the
+record that names it; and its digest was just verified.
 Rule 3: no locks. Entries are immutable and appear whole, so any number of processes may share a folder.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 from prefect_tune.store import care
 from prefect_tune.store.actions import Actions
 from prefect_tune.store.blobs import Blobs, Unreadable
-from prefect_tune.store.codec import decode, encode
+from prefect_tune.store.codec import CODECS, decode, encode
 from prefect_tune.store.container import Bytes
 from prefect_tune.store.failpoints import failpoint
 from prefect_tune.store.fs import Fs, PosixFs
@@ -28,34 +29,44 @@ from prefect_tune.store.journal import Journal
 from prefect_tune.store.opening import Opened, open_site
 from prefect_tune.store.packs import Packs
 from prefect_tune.store.records import DIGEST_PREFIX, BlobRef, Record, check_names, is_digest
+from prefect_tune.store.remote.sources import Source
 from prefect_tune.store.scratch import Scratch
 from prefect_tune.store.signals import Counters, MissingBlob, Problem, unavailable
 from prefect_tune.store.site import creator, hash_buffers, is_lasting
+from prefect_tune.store.uses import Uses
+from prefect_tune.store.vouchers import Vouchers, unsigned_entries
 
-_reopened: dict[tuple[int, str, str], StepStore] = {}
+_reopened: dict[tuple[int, str, str, Source], StepStore] = {}
 _reopening = threading.Lock()
 
 Encoded = dict[str, tuple[str, list[Bytes]]]
 
+_NOWHERE = Source()
+# Indices that change under a sparse matrix lead outside its memory; under an array they are other numbers.
+_COPIED = {"local": (), "data-only": ("sparse",), "signed": CODECS}
+
 
 class StepStore:
-    """One folder of records and blobs; open it with `StepStore.open`. Pickles as its root and trust.
+    """One folder of records and blobs; open it with `StepStore.open`. Pickles as its root and trust; a copy
+    in another process finds the keys of a signed store there, or says that it has none.
 
     Attributes:
         root: the folder.
         store_id: random name it got when created.
         writable: False once the folder turned out to be read-only or full; hits still work.
-        trust: "local", or "data-only" where others can write; `trust_reason` says why.
+        trust: "local"; where others can write "signed" or "data-only"; `trust_reason` says why.
         counters: hits, misses, writes, bytes and faults since it was opened.
     """
 
-    def __init__(self, opened: Opened, asked: str) -> None:
+    def __init__(self, opened: Opened, asked: str, source: Source = _NOWHERE) -> None:
         site = opened.site
         self.root, self.store_id = Path(site.root), opened.store_id
         self.trust, self.trust_reason, self.writable = opened.trust, opened.trust_reason, opened.writable
-        self._site, self._asked = site, asked
-        self._blobs, self._actions, self._packs = Blobs(site), Actions(site), Packs(site)
-        self._scratch = Scratch(site)
+        self._site, self._asked, self._source = site, asked, source
+        self._unpickles = self.trust in ("local", "signed")
+        self._blobs, self._actions = Blobs(site, _COPIED[self.trust]), Actions(site)
+        self._packs, self._scratch, self._uses = Packs(site), Scratch(site), Uses(site)
+        self._vouchers = Vouchers(site, lambda key: self._find((key,), "0").get(key), self._settle)
 
     @classmethod
     def open(cls, root: Path | str, *, fs: Fs | None = None, trust: str = "auto") -> StepStore:
@@ -64,9 +75,11 @@ class StepStore:
         Args:
             root: the folder, or a URL (see `open_store_at`).
             fs: system calls to use; the real ones by default.
-            trust: "auto", "local" (raises if others can write there) or "data-only" (reads no pickles).
+            trust: "auto", "local" (raises if others can write there), "data-only" (reads no pickles) or
+                "signed" (reads what somebody with a key signed; see `open_store_at`).
 
-        Raises StoreUnavailable when the folder can be neither created nor read.
+        Raises StoreUnavailable when the folder can be neither created nor read, UserError for a signed store
+        without a key.
         """
         if is_url(root):
             from prefect_tune.store.at import open_store_at
@@ -76,7 +89,7 @@ class StepStore:
         return cls(open_site(path, fs or PosixFs(), trust), trust)
 
     def __reduce__(self) -> tuple:
-        return _reopen, (str(self.root), self._asked)
+        return _reopen, (str(self.root), "signed" if self.trust == "signed" else self._asked, self._source)
 
     def __repr__(self) -> str:
         return f"StepStore({str(self.root)!r}, trust={self.trust!r}, writable={self.writable})"
@@ -117,8 +130,9 @@ class StepStore:
         """
         check_names(scope, (record.key,))
         record = dataclasses.replace(
-            record, outputs=(), created=record.created or time.time(), creator=record.creator or creator()
-        )
+            record, outputs=(), created=record.created or time.time(), creator=record.creator or creator(),
+            mac="", key_id="",
+        )  # fmt: skip
         record.to_json()  # a misuse raises before anything is written
         if (winner := self._winner(record.key)) is not None:
             return winner
@@ -160,6 +174,8 @@ class StepStore:
         ref = next((ref for ref in record.outputs if ref.name == name), None)
         if ref is None:
             raise MissingBlob(record.key, f"it has no output {name!r}")
+        if ref.codec == "pickle" and not self._vouchers.hold(record):
+            raise MissingBlob(record.key, f"its output {name!r} is a pickle, and nobody with a key signed it")
         return self._load(record.key, ref, writable, lambda: self._actions.drop(record.key))
 
     def put_blob(self, value: object, codec: str | None = None) -> BlobRef:
@@ -172,7 +188,10 @@ class StepStore:
         cause: OSError | None = None
         if self.writable:
             try:
-                return self._blobs.put("data", name, buffers)
+                ref = self._blobs.put("data", name, buffers)
+                self._vouchers.write(ref)
+                self._uses.data(ref.digest)
+                return ref
             except OSError as error:
                 self._degrade(error)
                 cause = error
@@ -187,6 +206,9 @@ class StepStore:
         """The value that `put_blob` stored; raises MissingBlob, with the digest as key."""
         if not is_digest(ref.digest):
             raise ValueError(f"store: {ref.digest!r} is no digest.")
+        if ref.codec == "pickle" and not self._vouchers.stand_for(ref):
+            raise MissingBlob(ref.digest, "it is a pickle, and nobody with a key says that it may be read")
+        self._uses.data(ref.digest)
         return self._load(ref.digest, ref, writable, lambda: None)
 
     def has_blob(self, digest: str) -> bool:
@@ -209,7 +231,7 @@ class StepStore:
 
     def verify(self) -> list[Problem]:
         """Every entry that does not verify; changes nothing."""
-        return care.verify(self._site)
+        return care.verify(self._site) + unsigned_entries(self._site)
 
     def clear(self, older_than_seconds: float | None = None) -> int:
         """Bytes freed by removing all entries, or those that nobody wrote or renewed for so long.
@@ -219,6 +241,14 @@ class StepStore:
         freed = care.clear(self._site, older_than_seconds)
         self._packs.forget()
         self._blobs.forget()
+        return freed
+
+    def make_room(self, budget: int, *, grace: float = 86_400.0) -> int:
+        """Bytes freed to bring the folder into its budget (bytes), sparing what is younger than the grace."""
+        from prefect_tune.store import gc
+
+        freed = gc.make_room(self._site, budget, grace=grace) if self.writable else 0
+        self._packs.forget()
         return freed
 
     def release(self, keys: Iterable[str]) -> int:
@@ -233,11 +263,11 @@ class StepStore:
 
     def journal(self, key: str, *, fresh: bool = False) -> Journal:
         """The journal of the search with that key, locked for this process (see `Journal.open`)."""
-        return Journal.open(self.root, key, fresh=fresh)
+        return Journal.open(self.root, key, fresh=fresh, signer=self._site.signer)
 
     def journal_lines(self, key: str) -> list[dict[str, Any]]:
         """What that journal holds; somebody else may be writing it."""
-        return Journal.read(self.root, key)
+        return Journal.read(self.root, key, self._site.signer)
 
     # Files of one run
 
@@ -252,7 +282,9 @@ class StepStore:
 
     def _find(self, wanted: Iterable[str], scope: str) -> dict[str, Record]:
         found = self._packs.read_many(wanted, scope)
-        for key, record in self._actions.read_many(wanted).items():
+        listed = self._actions.read_many(wanted)
+        self._uses.records(listed)
+        for key, record in listed.items():
             if key not in found or record.created <= found[key].created:
                 found[key] = record
         return {key: record for key, record in found.items() if self._may_use(record)}
@@ -274,7 +306,7 @@ class StepStore:
             self.counters.refuse("not picklable")
             self._site.notices.once("pickle", f"store: not cacheable: {type(error).__name__}: {error}")
             return None
-        if self.trust != "local" and any(codec == "pickle" for codec, _ in encoded.values()):
+        if not self._unpickles and any(codec == "pickle" for codec, _ in encoded.values()):
             self.counters.refuse("pickle in a data-only store")
             return None
         return encoded
@@ -285,7 +317,7 @@ class StepStore:
             for name, (codec, buffers) in encoded.items()
         ]
         failpoint("F4")
-        ours = dataclasses.replace(record, outputs=tuple(refs))
+        ours = self._vouchers.signed(dataclasses.replace(record, outputs=tuple(refs)))
         stored = self._settle(ours, durable)
         failpoint("F5")
         if stored is None:
@@ -298,14 +330,16 @@ class StepStore:
         return self._actions.put(ours, durable=durable)
 
     def _may_use(self, record: Record) -> bool:
-        if self.trust == "local" or all(ref.codec != "pickle" for ref in record.outputs):
+        if self._unpickles or all(ref.codec != "pickle" for ref in record.outputs):
+            self._vouchers.notice(record)
             return True
         self.counters.refuse("pickle in a data-only store")
         return False
 
     def _load(self, key: str, ref: BlobRef, writable: bool, drop: Callable[[], None]) -> Any:
-        local = self.trust == "local"
-        if ref.codec == "pickle" and not local:
+        # What a caller's digest names may be anything: only a pickle is known to be signed by now.
+        unpickle = self.trust == "local" or (self._unpickles and ref.codec == "pickle")
+        if ref.codec == "pickle" and not unpickle:
             self.counters.refuse("pickle in a data-only store")
             raise MissingBlob(key, f"its output {ref.name!r} is a pickle, and {self.trust_reason}")
         try:
@@ -315,7 +349,7 @@ class StepStore:
                 drop()
             raise MissingBlob(key, error.reason) from error
         try:
-            return decode(ref.codec, source, unpickle=local)
+            return decode(ref.codec, source, unpickle=unpickle)
         except Exception as error:  # unpickling runs foreign code
             # Kept, the record would win over every one that comes after it.
             drop()
@@ -336,10 +370,17 @@ class StepStore:
         self._site.write_failed(error)
 
 
-def _reopen(root: str, trust: str) -> StepStore:
+def remembered_here(store: StepStore) -> StepStore:
+    """The store, which copies of it that come back to this process are, too: they bring no keys along."""
+    with _reopening:
+        _reopened[os.getpid(), str(store.root), store.trust, Source(store._source.name)] = store
+    return store
+
+
+def _reopen(root: str, trust: str, source: Source = _NOWHERE) -> StepStore:
     """The store of this process for that folder: unpickled copies share what was read and verified."""
-    who = (os.getpid(), root, trust)
+    who = (os.getpid(), root, trust, source)
     with _reopening:
         if who not in _reopened:
-            _reopened[who] = StepStore.open(root, trust=trust)
+            _reopened[who] = StepStore(open_site(root, PosixFs(), trust, source=source), trust, source)
         return _reopened[who]

@@ -65,7 +65,7 @@ def thaw(plain: Any) -> Any:
             return fromhex(plain[2:])
         if tag == "s:":
             return plain[2:]
-        if tag == "n:":
+        if tag == "n:" and len(plain) <= 18:
             return struct.unpack(">d", bytes.fromhex(plain[2:].zfill(16)))[0]
         if tag == "i:":
             return int(plain[2:], 16)

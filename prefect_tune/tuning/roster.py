@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from prefect_tune.identity.seeds import derive_seed
 from prefect_tune.schedules.asynchronous.contract import Job
 from prefect_tune.trials import Config, config_key
+from prefect_tune.tuning.evidence import Evidence
 from prefect_tune.tuning.jobs import Chain, JobOutcome, TrialJob
 from prefect_tune.tuning.keep import to_release
 from prefect_tune.tuning.settings import TuneSettings
@@ -25,6 +26,12 @@ class Roster:
         self.trials: list[Trial] = []
         self._chains: list[Chain] = []
         self._jobs = 0
+        self.evidence = Evidence(settings.evaluated)
+        self._having: dict[int, Trial] = {}  # trials that have states in the store
+        self._bare: dict[
+            int, tuple[int, int]
+        ] = {}  # copies without a state -> (trial, resource) they start from
+        self._look: set[int] = set()  # trials of which a state may be let go
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -57,11 +64,15 @@ class Roster:
             complete_at=self.settings.schedule.levels[-1] if self.settings.whole else 0,
         )
         self.trials.append(trial)
+        self.evidence.enter(trial)
+        if parent is not None:
+            self._bare[trial.index] = (parent, inherited)
         return trial
 
     def stretch(self, trial: Trial, since: int, until: int | None, attempt: int = 0) -> TrialJob:
         """The next job of a trial, numbered."""
         number, self._jobs = self._jobs, self._jobs + 1
+        self.evidence.changed.add(trial.index)
         levels, chain = self.settings.schedule.levels, self._chains[trial.index]
         return TrialJob(
             number=number,
@@ -79,8 +90,13 @@ class Roster:
     def stored(self, trial: Trial, outcome: JobOutcome) -> None:
         """Notes the states and artefacts that a job has left."""
         chain = self._chains[trial.index]
+        self.evidence.changed.add(trial.index)
         trial.checkpoints.update({r: chain.state(r) for r in outcome.states})
         trial.artefacts.update({name: (r, chain.artefacts(r)) for name, r in outcome.output.items()})
+        if trial.checkpoints:
+            self._having[trial.index] = trial
+            self._bare.pop(trial.index, None)
+            self._look.add(trial.index)
 
     def released(self, donors: Iterable[tuple[int, int]]) -> list[str]:
         """Keys of the states that are kept no longer; the trials forget them.
@@ -91,6 +107,21 @@ class Roster:
         keep = self.settings.keep
         if keep.num_to_keep is None and keep.keep_in_search is None:
             return []
-        begun = {(t.parent, t.inherited) for t in self.trials if t.parent is not None and not t.checkpoints}
-        gone = to_release(self.trials, keep, {*donors, *begun})  # type: ignore[arg-type]
-        return [self.trials[index].checkpoints.pop(resource) for index, resource in gone]
+        needed = {*donors, *self._bare.values()}
+        # What one trial keeps of its own is no other's matter: only where the search keeps the best M trials
+        # are all of them looked at, and these are few.
+        looked = self._having if keep.keep_in_search is not None else self._look
+        gone = to_release([self.trials[index] for index in looked], keep, needed)
+        self._look = {index for index, _ in needed}  # no longer needed some day
+        keys = [self.trials[index].checkpoints.pop(resource) for index, resource in gone]
+        for index in {index for index, _ in gone}:
+            self._emptied(self.trials[index])
+        return keys
+
+    def _emptied(self, trial: Trial) -> None:
+        """Notes that a trial has no state left, if so."""
+        if trial.checkpoints:
+            return
+        del self._having[trial.index]
+        if trial.parent is not None:
+            self._bare[trial.index] = (trial.parent, trial.inherited)

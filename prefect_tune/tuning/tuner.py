@@ -19,7 +19,6 @@ from prefect_tune.schedules.asynchronous.contract import Decision, Job, Verdict
 from prefect_tune.trials import Config, TrialState
 from prefect_tune.tuning.budget import Reached
 from prefect_tune.tuning.events import Event, Halted, Reopened, Returned, Started
-from prefect_tune.tuning.evidence import records_of
 from prefect_tune.tuning.jobs import Chain, Fault, JobOutcome, Reported, TrialJob
 from prefect_tune.tuning.metrics import DEFAULT_NAME, UnknownMetric
 from prefect_tune.tuning.roster import Roster
@@ -55,7 +54,7 @@ class Tuner:
         self.halted: Halted | None = None
         self.running: dict[int, TrialJob] = {}
         self.metric = settings.metric
-        self.exhausted = False
+        self.exhausted = self._put_off = False  # whether the sampler has no more, or wants results first
         self._going_on: deque[TrialJob] = deque()  # their start is not in the log yet
         self._given: deque[TrialJob] = deque()  # in the log, but lost with the process that had them
         self._ahead: tuple[int, Suggestion, float] | None = None
@@ -91,6 +90,9 @@ class Tuner:
         if self.halted is not None or len(self.running) >= self.settings.max_concurrent:
             return None
         fresh = self._fresh()
+        incomplete = getattr(self._machine, "incomplete", False)
+        if incomplete and fresh is None and self._may_start() and not self._put_off:
+            return None  # the suggestion is on its way
         offer = self._offered(fresh)
         if offer is None:
             return None
@@ -115,7 +117,7 @@ class Tuner:
         return Question(
             index=len(self.trials),
             space=settings.space,
-            records=records_of(self.trials, self._machine, settings.evaluated),
+            records=self._roster.evidence.records(self.trials, self._machine),
             levels=settings.schedule.levels or (1,),
             seed=settings.seed,
             points=len(settings.points),
@@ -129,6 +131,7 @@ class Tuner:
 
     def suggested(self, question: Question, suggestion: Suggestion, seconds: float = 0.0) -> None:
         """Takes in a suggestion, for the trial that starts next."""
+        self._put_off = suggestion is NoSuggestion.WAIT
         if suggestion is NoSuggestion.EXHAUSTED:
             self.exhausted = True
         elif suggestion is not NoSuggestion.WAIT and question.index == len(self.trials):
@@ -157,6 +160,7 @@ class Tuner:
         job = self.running.pop(outcome.job, None)
         if job is None:
             return []
+        self._put_off = False
         self._name_metric(outcome)
         self.log.append(Returned(outcome=outcome, at=elapsed))
         trial = self.trials[outcome.trial]
@@ -342,6 +346,7 @@ class Tuner:
 
     def _settle(self, trial: Trial, state: TrialState, reason: str) -> None:
         trial.state, trial.reason = state, reason
+        self._roster.evidence.changed.add(trial.index)
         if state.finished:
             self.usage.ended(state)
 

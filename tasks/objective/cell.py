@@ -4,6 +4,8 @@ Rule 1: a worker has at most one cell per thread, kept between jobs; a cell is k
 long, takes too much memory or is no longer wanted, and another one is started for the next job.
 Rule 2: a job goes to the cell that holds its trial's generator, if there is one.
 Rule 3: whatever happens to the cell is the outcome of the job, never an exception of the worker.
+Rule 4: a trial that another search is just training is waited for before its cell is asked and its time runs;
+the cell then finds what the other has left.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from pathlib import Path
 import psutil
 
 from prefect_tune.tasks.child import start_child
+from prefect_tune.tasks.objective.known import look_up
 from prefect_tune.tasks.objective.protocol import Ask, Begun, Ended, Progressed
+from prefect_tune.tasks.turns import Turns
 from prefect_tune.tuning.jobs import Fault, JobOutcome, Reported
 
 _LOOK = 0.1  # seconds between two looks at memory, time and whether the job is still wanted
@@ -40,6 +44,19 @@ def run_in_cell(ask: Ask, told: Callable[[Reported], None], threads: int = 1) ->
         told: called with each report as it comes.
         threads: of the worker; so many cells may hold a generator.
     """
+    turns = Turns(ask.file.store, ask.file.scope)
+    with turns.alone(ask.job.chain.key, ask.file.digest, lambda: _needless(ask)):
+        return _run(ask, told, threads)
+
+
+def _needless(ask: Ask) -> bool:
+    """Whether there is nothing left to train, or nobody wants it any more."""
+    if Path(ask.file.stop).exists():
+        return True
+    return look_up(ask.file.store, ask.file.scope, ask.job, resumes=False).complete(ask.job)
+
+
+def _run(ask: Ask, told: Callable[[Reported], None], threads: int) -> JobOutcome:
     cell = _take(ask.job.chain.key, threads)
     try:
         outcome = cell.run(ask, told)

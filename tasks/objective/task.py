@@ -1,7 +1,9 @@
 """The Prefect task that runs one stretch of a trial, up to the next rung.
 
-Rule: whatever the objective does is the outcome; the task run shows `Failed` for a trial that fails, but its
-data is the outcome all the same.
+Rule 1: whatever the objective does is the outcome; the task run shows `Failed` for a trial that fails, but
+its data is the outcome all the same.
+Rule 2: a failed trial is one line for people, in the state and in the log. Prefect logs what a task raises
+with our own stack, so the state is returned, not raised.
 """
 
 from __future__ import annotations
@@ -14,27 +16,45 @@ from typing import Any
 from blake3 import blake3
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, State
+from prefect.states import Completed, Failed, State
 
 from prefect_tune.tasks.objective.cell import run_in_cell
 from prefect_tune.tasks.objective.protocol import Ask, ObjectiveFile
+from prefect_tune.text import short
 from prefect_tune.tuning.jobs import Fault, JobOutcome, Reported
 
 
 class TrialFailed(Exception):
-    """A job failed; the outcome says how."""
+    """A job failed; the outcome says how. Its text is one line, for people; Prefect logs text and repr."""
 
-    def __init__(self, message: str, outcome: JobOutcome) -> None:
-        super().__init__(message, outcome)
+    def __init__(self, outcome: JobOutcome) -> None:
+        super().__init__(outcome)
         self.outcome = outcome
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        cause = short(self.outcome.cause or str(self.outcome.fault), 200)
+        what = "Its traceback" if self.outcome.tail else "More"
+        return f"trial {self.outcome.trial} failed: {cause} ({what} is in the report, under Failures.)"
+
+    def __repr__(self) -> str:
+        return f"TrialFailed(trial {self.outcome.trial})"
 
 
-@task(name="trial", task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
+def _never(task: Any, task_run: Any, state: State) -> bool:
+    """False: no retry is granted. Where none may be asked for, Prefect logs a failure twice, with a stack."""
+    return False
+
+
+@task(
+    name="trial",
+    task_run_name="{label}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=1,
+    retry_condition_fn=_never,
+)
 def run_trial(label: str, order: bytes) -> State:
-    """The outcome of a job, as the data of a Completed state.
+    """The outcome of a job, as the data of a Completed state; of a Failed one the data is `TrialFailed`.
 
     Args:
         label: name of the task run.
@@ -46,7 +66,8 @@ def run_trial(label: str, order: bytes) -> State:
     if outcome.fault is Fault.LOST:
         return Completed(name="Stopped", message=outcome.cause, data=outcome)
     if outcome.fault is not None:
-        raise TrialFailed(f"{outcome.fault.value}: {outcome.cause}", outcome)
+        failed = TrialFailed(outcome)
+        return Failed(message=str(failed), data=failed)
     if outcome.known and not outcome.trained:
         return Completed(name="Cached", message=f"{outcome.known} units were in the store", data=outcome)
     return Completed(data=outcome)

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,11 @@ def _environment(home: Path, port: int) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def environment(program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def environment(
+    program: str, tmp_path_factory: pytest.TempPathFactory, prefect_home: Callable[[Path], Path]
+) -> Iterator[dict[str, str]]:
     """The environment of programs that use the server, which runs."""
-    home = tmp_path_factory.mktemp("browser")
+    home = prefect_home(tmp_path_factory.mktemp("browser") / "home")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -12,7 +12,7 @@ import pytest
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 from sklearn.datasets import load_iris
-from ui import Api, Form, Ui, until
+from ui import CONTROLS, Api, Form, Ui, as_read, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
@@ -67,9 +67,6 @@ FLOWS = {
 }
 
 
-CONTROLS = "textarea, input, .p-toggle, .p-button-group, .p-select"
-
-
 def schema_of(flow: str) -> dict[str, Any]:
     """The JSON schema that the form is made of."""
     found = load_flow_from_entrypoint(f"prefect_tune.flows.{flow}", use_placeholder_flow=False)
@@ -89,11 +86,6 @@ def deployed(api: Api, flow: str) -> str:
         enforce_parameter_schema=True,
     )
     return deployment["id"]
-
-
-def as_read(text: str) -> str:
-    """A help text as a page shows it."""
-    return " ".join(text.split())
 
 
 @pytest.mark.parametrize("flow", FLOWS)

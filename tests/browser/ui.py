@@ -22,6 +22,13 @@ Value = TypeVar("Value")
 _PATIENCE = 40.0  # seconds; a machine may be busy
 PICTURES = os.environ.get("TUNE_SCREENSHOTS")
 """The folder for pictures of the documentation; none are made without it."""
+CONTROLS = "textarea, input, .p-toggle, .p-button-group, .p-select"
+"""What a field of a form is filled in with."""
+
+
+def as_read(text: str) -> str:
+    """A help text as a page shows it."""
+    return " ".join(text.split())
 
 
 def until(found: Callable[[], Value], what: str, patience: float = _PATIENCE) -> Value:
@@ -139,17 +146,11 @@ class Ui:
         self.page.set_viewport_size({"width": 1280, "height": 900})
 
 
-class Form:
-    """The form of a deployment's custom run.
+class Fields:
+    """The fields of the form that a page shows."""
 
-    Args:
-        new: in the second of Prefect's two UIs.
-    """
-
-    def __init__(self, ui: Ui, deployment: str, *, new: bool = False) -> None:
+    def __init__(self, ui: Ui) -> None:
         self.ui = ui
-        ui.open(f"{'/v2' if new else ''}/deployments/deployment/{deployment}/run", "Parameters")
-        ui.page.get_by_text("verbose").or_(ui.page.get_by_text("overrides")).first.wait_for()
 
     def field(self, name: str) -> Locator:
         """The part of the form that belongs to a parameter."""
@@ -181,6 +182,23 @@ class Form:
         field.locator(".p-select-button__control").press("Space")
         self.ui.page.get_by_text(option, exact=True).filter(visible=True).last.click()
 
+    def send(self) -> None:
+        """Presses the button."""
+        self.ui.page.get_by_role("button", name="Submit").click()
+
+
+class Form(Fields):
+    """The form of a deployment's custom run.
+
+    Args:
+        new: in the second of Prefect's two UIs.
+    """
+
+    def __init__(self, ui: Ui, deployment: str, *, new: bool = False) -> None:
+        super().__init__(ui)
+        ui.open(f"{'/v2' if new else ''}/deployments/deployment/{deployment}/run", "Parameters")
+        ui.page.get_by_text("verbose").or_(ui.page.get_by_text("overrides")).first.wait_for()
+
     def submit(self) -> str:
         """The id of the flow run that was made."""
 
@@ -192,7 +210,3 @@ class Form:
         response = until(made, "the flow run")
         assert response.ok, response.text()
         return response.json()["id"]
-
-    def send(self) -> None:
-        """Presses the button."""
-        self.ui.page.get_by_role("button", name="Submit").click()

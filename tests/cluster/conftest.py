@@ -115,9 +115,9 @@ class Script:
 
 
 @pytest.fixture(scope="session")
-def scripts_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One Prefect home for all scripts: a new database takes seconds to set up."""
-    return tmp_path_factory.mktemp("home")
+def scripts_home(tmp_path_factory: pytest.TempPathFactory, prefect_home: Callable[[Path], Path]) -> Path:
+    """One Prefect home for all scripts."""
+    return prefect_home(tmp_path_factory.mktemp("scripts") / "home")
 
 
 @pytest.fixture

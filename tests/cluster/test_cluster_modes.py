@@ -90,10 +90,9 @@ def with_module(script: Script) -> Script:
     return script
 
 
-@pytest.mark.parametrize("by_stdin", [False, True], ids=["file", "stdin"])
-def test_script_without_main_guard(new_script: NewScript, by_stdin: bool) -> None:
-    """A plain script, or one on standard input, runs on two workers and one server, and leaves nothing."""
-    script = with_module(new_script()).start(SEARCH + REPORT, by_stdin=by_stdin)
+def test_script_without_main_guard(new_script: NewScript) -> None:
+    """A plain script runs on two workers and one server, and leaves nothing."""
+    script = with_module(new_script()).start(SEARCH + REPORT)
     assert script.report() == WHAT_A_SEARCH_REPORTS
     assert script.leaves_nothing(within=30)
 

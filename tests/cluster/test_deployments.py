@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -112,11 +112,14 @@ def write_deployments(folder: Path, cluster: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(
+    tmp_path_factory: pytest.TempPathFactory, prefect_home: Callable[[Path], Path]
+) -> Iterator[Served]:
     """A server, a worker, and the deployments; a cluster of two processes does the work of all searches."""
     served = Served(tmp_path_factory.mktemp("served"))
     try:
         write_data(served.folder)
+        prefect_home(served.folder / "home")
         served.start()
         with open_cluster(n_workers=2, api_url=served.url) as lease:
             write_deployments(served.folder, lease.address)

@@ -50,8 +50,8 @@ def script_of(text: str, *, info: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def run_pages(pages: list[Path], folder: Path) -> None:
-    """Nothing; the code of the pages ran, each from top to bottom in an empty folder, without any setup."""
+def run_pages(pages: list[Path], folder: Path, home: Path) -> None:
+    """Nothing; the code of the pages ran in one process, each from top to bottom in an empty folder."""
     scripts = []
     for page in pages:
         source = script_of(page.read_text(encoding="utf-8"), info="python")
@@ -61,7 +61,7 @@ def run_pages(pages: list[Path], folder: Path) -> None:
             scripts[-1].write_text(source, encoding="utf-8")
     if not scripts:
         return
-    env = os.environ | {"PREFECT_HOME": str(folder / "prefect")}
+    env = os.environ | {"PREFECT_HOME": str(home)}
     # A page that saves a block without a server has Prefect start one, on a new database.
     env["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
     done = subprocess.run(

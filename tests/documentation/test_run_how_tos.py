@@ -12,6 +12,6 @@ from pages import HOW_TOS, run_pages
 
 
 @pytest.mark.timeout(600)  # all in one process, which shares the API and the cluster
-def test_how_tos(tmp_path):
+def test_how_tos(tmp_path, prefect_home):
     """None uses names or files of another."""
-    run_pages(HOW_TOS, tmp_path)
+    run_pages(HOW_TOS, tmp_path, prefect_home(tmp_path / "home"))

@@ -12,11 +12,11 @@ from pages import OTHERS, README, TUTORIALS, run_pages
 
 
 def test_readme(tmp_path):
-    """The README's code, in a process of its own: it is what a newcomer runs first."""
-    run_pages([README], tmp_path)
+    """The README's code, in a process of its own and with a new database: what a newcomer runs first."""
+    run_pages([README], tmp_path, tmp_path / "new")
 
 
 @pytest.mark.timeout(600)  # all in one process, which shares the API and the cluster
-def test_tutorials(tmp_path):
+def test_tutorials(tmp_path, prefect_home):
     """The tutorials' code; none uses names or files of another."""
-    run_pages([*TUTORIALS, *OTHERS], tmp_path)
+    run_pages([*TUTORIALS, *OTHERS], tmp_path, prefect_home(tmp_path / "home"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import yaml
 from cli_here import GRID, asked_of, call_cli, spec_file
 from distributed.deploy.spec import SpecCluster
+
+from prefect_tune.store import StepStore
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -185,3 +188,20 @@ def test_completion_is_installed_where_the_shell_looks(
     written = "".join(file.read_text() for file in files)
     assert "doctor" in written
     assert "verify" in written
+
+
+@pytest.mark.parametrize("command", ["--version", "--help", "store why --help", "store ls", "store du"])
+def test_what_needs_no_engine_loads_none(command: str, tmp_path: Path) -> None:
+    """The version, help, and a look into a store in a folder import no Prefect, Dask or scikit-learn."""
+    StepStore.open(tmp_path / "store")
+    program = (
+        "import sys\nfrom prefect_tune.flows.cli import main\nmain(sys.argv[1:])\n"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command.split()], capture_output=True, text=True, check=True,
+        env={**os.environ, "PREFECT_TUNE_STORE": str(tmp_path / "store")},
+    )  # fmt: skip
+    heavy = {"prefect", "prefect_dask", "dask", "distributed", "sklearn", "scipy", "pandas", "pyarrow"}
+    assert heavy & set(done.stderr.split()) == set()
+    assert done.stdout.strip()

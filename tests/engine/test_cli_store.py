@@ -23,7 +23,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from prefect_tune import grid_search, hyperband_search, tune
 from prefect_tune.store import StepStore
 from prefect_tune.store.gc import removable, remove
-from prefect_tune.store.inspect import searches, site_of
+from prefect_tune.store.inspect import records, searches, site_of
 
 Ask = Callable[..., Any]
 
@@ -62,9 +62,11 @@ def base(ask: Ask) -> list[str]:
 @pytest.fixture
 def copy(base: list[str], root: Path, tmp_path: Path) -> Path:
     """A store of the test's own with that search."""
-    only = [note for note in searches(StepStore.open(root)) if note.record.key != base[0]]
+    left = [record for record in records(StepStore.open(root)) if record.kind == "search"]
+    (run,) = [record.values["flow_run"] for record in left if record.key == base[0]]
     shutil.copytree(root, tmp_path / "store")
-    StepStore.open(tmp_path / "store").release([note.record.key for note in only])
+    others = [record.key for record in left if record.values["flow_run"] != run]
+    StepStore.open(tmp_path / "store").release(others)
     return tmp_path / "store"
 
 
@@ -215,7 +217,7 @@ def test_ls_and_du_count_what_is_there(copy: Path, told: Any) -> None:
     files = [path for path in copy.rglob("*") if path.is_file() and path.name != "FORMAT"]
     inside = [path.stat().st_size for path in files if "reports" not in path.parts]
     assert used["areas"]["total"] == {"files": len(inside), "bytes": sum(inside)}
-    assert used["kinds"]["search"]["records"] == 1
+    assert used["kinds"]["search"]["records"] == 2  # the search, and its model
 
 
 def test_verify_finds_a_flipped_byte_and_puts_it_aside(
@@ -274,6 +276,24 @@ def test_gc_leaves_alone_what_is_touched_after_it_was_listed(copy: Path) -> None
     store.put_blob("wanted again")
     assert remove(site_of(store), items) == 0
     assert path.exists()
+
+
+def test_gc_in_a_budget_lists_first_and_goes_by_worth(copy: Path, told: Any) -> None:
+    """--budget lists what is above it and spares the last day; it removes with --yes."""
+    assert told("gc", "--budget", "1kB", store=copy)["items"] == []
+    past = time.time() - 2 * 86_400
+    for path in copy.rglob("*"):
+        os.utime(path, (past, past))
+    assert told("gc", "--budget", "1 GB", store=copy)["items"] == []
+    listed = told("gc", "--budget", "1kB", store=copy)
+    assert (listed["removed"], listed["freed"]) == (False, 0)
+    assert {item["why"] for item in listed["items"]} <= {"over budget", "unreferenced"}
+    assert told("du", store=copy)["areas"]["ac"]["files"] > 0
+    assert told("gc", "--budget", "1kB", "--yes", store=copy)["freed"] > 1000
+    left = told("du", store=copy)["areas"]
+    # Journals are no cache: they stay, and are small.
+    assert left["total"]["bytes"] - left["journal"]["bytes"] <= 1000
+    assert told("verify", store=copy)["bad"] == []
 
 
 def test_gc_of_old_entries_takes_them_all(copy: Path, told: Any) -> None:

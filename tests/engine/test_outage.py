@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import pickle
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,81 +18,18 @@ import learners
 import outage_program as program
 import pytest
 from adaptive_here import search
+from api_process import LONG, ApiProcess, until
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from prefect_tune.errors import ApiUnreachable
 from prefect_tune.flows import outage
-from prefect_tune.tasks.child import start_child
-
-LONG = 240.0  # seconds after which a process is taken for stuck; none takes a tenth of it
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    """Returns when something is so."""
-    deadline = time.monotonic() + LONG
-    while not true():
-        assert time.monotonic() < deadline, f"it never was so: {what}"
-        time.sleep(0.05)
-
-
-class Server:
-    """A Prefect API in a process of its own, at one port and with one database, whenever it is started."""
-
-    def __init__(self, home: Path) -> None:
-        self.environment = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_SERVER_UI_ENABLED": "false"}
-        self.environment.pop("PREFECT_API_URL", None)
-        self.port, self.process = 0, None
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/api"
-
-    def start(self) -> None:
-        with self._bound() as listening:
-            self.port = listening.getsockname()[1]
-            listening.listen(128)
-            place = {"socket": listening.fileno()}
-            self.process = start_child("server", place, self.environment, pass_fds=(listening.fileno(),))
-        until(self._answers, "the server answers")
-
-    def _bound(self) -> socket.socket:
-        deadline = time.monotonic() + LONG
-        while True:
-            listening = socket.socket()
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listening.bind(("127.0.0.1", self.port))
-                return listening
-            except OSError:  # for a moment the port may be somebody else's end of a connection
-                listening.close()
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-
-    def _answers(self) -> bool:
-        assert self.lives()
-        with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
-        return False
-
-    def lives(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def kill(self) -> None:
-        """Ends it as the machine would that runs out of memory."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-
-    def states(self) -> list[str]:
-        """The states of all flow runs so far."""
-        answer = httpx.post(f"{self.url}/flow_runs/filter", json={}, timeout=60)
-        return [run["state_type"] for run in answer.raise_for_status().json()]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    started = Server(tmp_path_factory.mktemp("home"))
+def server(
+    tmp_path_factory: pytest.TempPathFactory, prefect_home: Callable[[Path], Path]
+) -> Iterator[ApiProcess]:
+    started = ApiProcess(prefect_home(tmp_path_factory.mktemp("outage") / "home"))
     yield started
     started.kill()
 
@@ -115,7 +49,7 @@ def searched(store: Path) -> Any:
 class Child:
     """The program, started; it holds in the middle of training until it is told to go on."""
 
-    def __init__(self, server: Server, folder: Path, patience: float) -> None:
+    def __init__(self, server: ApiProcess, folder: Path, patience: float) -> None:
         self.log, self._go = folder / "calls", folder / "go"
         environment = {**server.environment, "PREFECT_API_URL": server.url, "PREFECT_LOGGING_LEVEL": "ERROR"}
         environment |= {learners.VARIABLE: str(self.log), learners.HELD: str(self._go)}
@@ -150,7 +84,7 @@ class Child:
 
 
 @pytest.fixture
-def start(server: Server, tmp_path: Path) -> Iterator[Callable[..., Child]]:
+def start(server: ApiProcess, tmp_path: Path) -> Iterator[Callable[..., Child]]:
     """Starts the program and returns once all its brackets run and some of their candidates train."""
     children = []
 
@@ -169,7 +103,7 @@ def start(server: Server, tmp_path: Path) -> Iterator[Callable[..., Child]]:
         child.close()
 
 
-def test_api_comes_back(server: Server, start: Callable[..., Child], undisturbed: list[Any]) -> None:
+def test_api_comes_back(server: ApiProcess, start: Callable[..., Child], undisturbed: list[Any]) -> None:
     """A server that is killed and started again changes nothing: table, calls and runs are as ever."""
     child = start(patience=LONG)
     server.kill()
@@ -184,7 +118,7 @@ def test_api_comes_back(server: Server, start: Callable[..., Child], undisturbed
 
 
 def test_api_stays_away(
-    server: Server, start: Callable[..., Child], undisturbed: list[Any], tmp_path: Path
+    server: ApiProcess, start: Callable[..., Child], undisturbed: list[Any], tmp_path: Path
 ) -> None:
     """The search trains to its end and says where that is; the next start of it executes nothing."""
     child = start(patience=1.0)

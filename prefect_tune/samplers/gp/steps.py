@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -118,7 +119,7 @@ def _draw(
     settings: Settings,
     question: Question,
     model: Acquisition | None,
-    used: set[str],
+    used: AbstractSet[str],
     rng: np.random.Generator,
 ) -> Callable[[int], Config]:
     """The model's proposal first, then redraws from the space."""

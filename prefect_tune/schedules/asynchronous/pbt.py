@@ -122,7 +122,8 @@ class PBTMachine(CurveMachine):
     """Members, their scores, and the copies that wait for a worker.
 
     Beyond the contract, `copied_over` names members that stopped without a report of their own (with `synch`,
-    the worst of those that waited) and `donors` the checkpoints that copies may start from.
+    the worst of those that waited), `donors` the checkpoints that copies may start from, and `incomplete`
+    says that members of a population in step have yet to start.
     """
 
     def __init__(self, settings: PBT, seed: int, keys: KeyOf) -> None:
@@ -165,6 +166,11 @@ class PBTMachine(CurveMachine):
         if trial in order[len(order) - many :]:
             return Decision(Verdict.STOP, reason=self._exploit(order[:many]))
         return Decision(Verdict.CONTINUE, self._due(trial))
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether members are compared in step and some have yet to start: nobody goes on before."""
+        return self._settings.synch and self._founders < self._settings.population
 
     def donors(self) -> frozenset[tuple[int, int]]:
         """(trial, resource) of checkpoints that a copy may start from, decided already or not yet."""

@@ -135,6 +135,16 @@ class _PlateauMachine:
         """Checkpoints that copies may start from, where the wrapped machine makes copies."""
         return getattr(self._inner, "donors", frozenset)()
 
+    @property
+    def copied_over(self) -> dict[int, str]:
+        """Members of a population that stopped without a report of their own, where there is one."""
+        return getattr(self._inner, "copied_over", {})
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a population that is compared in step still lacks members."""
+        return getattr(self._inner, "incomplete", False)
+
     def losses(self, trial: int) -> dict[int, float]:
         return self._inner.losses(trial)
 

@@ -106,7 +106,7 @@ class Inbound:
         data = self._get(name, MAX_RECORD + 65)
         if data is None:
             return
-        record, fault = check_manifest(key, data)
+        record, fault = check_manifest(key, data, self._site.signer)
         if fault:
             self._spoilt(name, fault)
         elif record is not None and not any(
@@ -122,7 +122,7 @@ class Inbound:
         data = self._get(self.name(path), MAX_PACK)
         if data is None:
             return
-        _, fault = check_pack(name, data)
+        _, fault = check_pack(name, data, scope, self._site.signer)
         if fault:
             self._spoilt(self.name(path), fault)
         else:

@@ -8,12 +8,14 @@ the bucket is away they wait in the file and go with the next ones.
 Rule 2: a segment is put only if absent. Whoever opens a journal puts a base under the next number; whoever
 had it before meets that number with its next lines, and ends. The last base and what follows is the journal.
 Rule 3: a base stays, so that no number is ever used twice; other segments go when a later base holds them.
+Rule 4: what a segment says of itself is believed for the order only; lines count if they verify one by one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,12 +25,14 @@ from typing import Any
 import orjson
 from blake3 import blake3
 
-from prefect_tune.store.journal import Journal, JournalBusy, encode_lines, verified_lines
+from prefect_tune.store.journal import Journal, JournalBusy, Marker, encode_lines, verified_lines
 from prefect_tune.store.records import is_key
 from prefect_tune.store.remote.bucket import Bucket, BucketError
 from prefect_tune.store.remote.line import Line
+from prefect_tune.store.signing import Signer
 
 MAX_SEGMENT = 1 << 30
+_NUMBER = re.compile(r"[0-9]{8,12}")
 _READ = 64  # segments fetched at once, from the last one backwards
 
 
@@ -67,14 +71,29 @@ def folder_of(key: str) -> str:
     return f"journal/{key}/"
 
 
-def read_segments(line: Line, key: str) -> tuple[bytes, list[Segment], int]:
-    """(the lines that verify, the last base and what follows, number of the next segment).
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a bucket has of a journal.
 
-    Raises BucketError.
+    Attributes:
+        text: the lines that verify.
+        kept: the last base and what follows.
+        next: number of the next segment.
+        whole: whether all lines of `kept` verify.
     """
+
+    text: bytes
+    kept: list[Segment]
+    next: int
+    whole: bool
+
+
+def read_segments(line: Line, key: str, signer: Signer | None = None) -> Found:
+    """What the bucket has of that journal. Raises BucketError."""
     folder = folder_of(key)
     entries = line.read(lambda bucket: bucket.entries(folder), needed=True)
-    numbers = sorted(int(name) for entry in entries if (name := entry.name[len(folder) :]).isdigit())
+    names = [entry.name[len(folder) :] for entry in entries]
+    numbers = sorted(int(name) for name in names if _NUMBER.fullmatch(name))
     kept: list[Segment] = []
     for end in range(len(numbers), 0, -_READ):
         some = line.each(lambda number: _segment(line, key, number), numbers[max(end - _READ, 0) : end])
@@ -87,7 +106,8 @@ def read_segments(line: Line, key: str) -> tuple[bytes, list[Segment], int]:
         if bases:
             break
     text = b"".join(segment.text for segment in kept)
-    return text[: verified_lines(text)[1]], kept, (numbers[-1] + 1 if numbers else 0)
+    good = verified_lines(text, Marker(key, signer))[1]
+    return Found(text[:good], kept, numbers[-1] + 1 if numbers else 0, good == len(text))
 
 
 def _segment(line: Line, key: str, number: int) -> Segment | None:
@@ -112,7 +132,9 @@ class RemoteJournal(Journal):
     _claimed: bool
 
     @classmethod
-    def take(cls, root: Path, line: Line, key: str, *, fresh: bool = False) -> RemoteJournal:
+    def take(
+        cls, root: Path, line: Line, key: str, *, fresh: bool = False, signer: Signer | None = None
+    ) -> RemoteJournal:
         """The journal, taken over from whoever had it on another host.
 
         Args:
@@ -120,22 +142,24 @@ class RemoteJournal(Journal):
             line: to its bucket.
             key: of the search, 64 hex digits.
             fresh: begin anew; what was there stays under its numbers.
+            signer: of a signed store.
 
         Raises:
             JournalBusy: another process of this host has it, or one somewhere else takes it right now.
             OSError: the bucket cannot be read, or the folder cannot be written.
         """
-        ours = cls.open(root, key, fresh=fresh)
+        ours = cls.open(root, key, fresh=fresh, signer=signer)
         try:
             ours._line, ours._key, ours._writer, ours._claimed = line, key, os.urandom(16).hex(), False
-            text, before, ours._next = read_segments(line, key)
-            ours._start = ours._next if fresh else next((segment.start for segment in before), 0)
-            ours._waiting = b"" if fresh else ours._meet(text, bool(before))
+            there = read_segments(line, key, signer)
+            ours._next = there.next
+            ours._start = ours._next if fresh else next((segment.start for segment in there.kept), 0)
+            ours._waiting = b"" if fresh else ours._meet(there.text, bool(there.kept))
             ours._mark.write_text(str(ours._start))
             with contextlib.suppress(BucketError):  # told by the line; the file is there
                 ours._send()
-                if not fresh:
-                    ours._tidy(before)
+                if not fresh and (there.whole or signer is None):  # else they may be somebody else's
+                    ours._tidy(there.kept)
         except BaseException:
             ours.close()
             raise
@@ -149,7 +173,7 @@ class RemoteJournal(Journal):
             OSError: they could not be written.
         """
         lines = list(lines)
-        text, _ = encode_lines(lines, self._last)
+        text, _ = encode_lines(lines, self._last, self._marker)
         super().append(lines)
         self._waiting += text
         if self._waiting:

@@ -117,7 +117,7 @@ class Outbound:
                 return ours
             if (held := self._held(bucket, name)) is None:
                 continue
-            record, fault = check_manifest(ours.key, held[0])
+            record, fault = check_manifest(ours.key, held[0], self._site.signer)
             if record is None and not fault:
                 return None
             if record is not None and not self._gone(bucket, record, ours):
@@ -187,7 +187,8 @@ class Outbound:
         quietly(self._site.fs.unlink, file)
 
     def _manifest(self, path: str) -> None:
-        record, _ = check_manifest(os.path.basename(path), self._site.fs.read(path, MAX_RECORD + 65))
+        data = self._site.fs.read(path, MAX_RECORD + 65)
+        record, _ = check_manifest(os.path.basename(path), data, self._site.signer)
         if record is not None:
             name = self._inbound.name(path)
             self._line.write(lambda bucket: self._settle(bucket, record, name))

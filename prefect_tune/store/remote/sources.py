@@ -1,8 +1,9 @@
-"""Where a bucket's credentials come from: given by the caller, by a named source, or the environment.
+"""Where a store's secrets come from: given by the caller, by a named source, or the environment.
 
 A store that travels to a worker carries the name of its source, such as `step-store/mine`, and asks there for
-its options again. What a source is, others say: `register("step-store", read_block)`. A package that is not
-imported yet is found by its entry point in the group `prefect_tune.sources`.
+the credentials of its bucket and the keys of its signatures again. What a source is, others say:
+`register("step-store", read_block)`. A package that is not imported yet is found by its entry point in the
+group `prefect_tune.sources`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any, NoReturn
 
 from prefect_tune.errors import UserError, did_you_mean
+from prefect_tune.store.signing import Keyring
 
 GROUP = "prefect_tune.sources"
 NAMES = {
@@ -30,6 +32,9 @@ NAMES = {
     "kms_key_id": "sse_kms_key_id",
 }
 """What options may be called, and what the client calls them."""
+
+SIGNING_KEYS = "signing_keys"
+"""What a source calls the keys of a signed store, a text `ID:KEY`; it is no option of a client."""
 
 Resolver = Callable[[str], Mapping[str, Any] | None]
 _resolvers: dict[str, Resolver] = {}
@@ -73,15 +78,17 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where options come from; pickles as the name only.
+    """Where options and keys come from; pickles as the name only.
 
     Attributes:
         name: `KIND/NAME` of a registered source; empty: what was given, and the environment.
         given: options of this process.
+        keys: of a signed store, given to this process.
     """
 
     name: str = ""
     given: Options | None = None
+    keys: Keyring | None = None
 
     def __reduce__(self) -> tuple:
         return Source, (self.name,)
@@ -93,8 +100,21 @@ class Source:
         """
         if self.given is not None or not self.name:
             return self.given or Options(None)
+        found = self._ask()
+        found.pop(SIGNING_KEYS, None)
+        return Options(found)
+
+    def key_text(self) -> str:
+        """The keys of a signed store as the named source has them, asked for now; empty if it has none.
+
+        Raises UserError for a source that nobody knows.
+        """
+        value = self._ask().get(SIGNING_KEYS) or ""
+        return str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)
+
+    def _ask(self) -> dict[str, Any]:
         kind, _, name = self.name.partition("/")
-        return Options(_resolver(kind)(name))
+        return dict(_resolver(kind)(name) or {})
 
 
 def _resolver(kind: str) -> Resolver:

@@ -12,7 +12,7 @@ from typing import Any
 from prefect_tune.errors import StoreUnavailable
 from prefect_tune.store.fs import PosixFs
 from prefect_tune.store.home import default_cache
-from prefect_tune.store.journal import Journal, verified_lines
+from prefect_tune.store.journal import Journal, Marker, verified_lines
 from prefect_tune.store.opening import Opened, open_site
 from prefect_tune.store.records import BlobRef, Record, is_digest
 from prefect_tune.store.remote.bucket import Bucket, BucketError
@@ -39,7 +39,7 @@ class Where:
         url: of the store.
         folder: the tier that is read through.
         store_id: of the store, so that the folder of another one is refused.
-        trust: "local" or "data-only".
+        trust: "local", "signed" or "data-only".
         reason: why, for people.
         source: where credentials come from.
     """
@@ -63,7 +63,7 @@ class BucketStore(StepStore):
     """
 
     def __init__(self, where: Where, opened: Opened, bucket: Bucket | None = None) -> None:
-        super().__init__(dataclasses.replace(opened, trust_reason=where.reason), where.trust)
+        super().__init__(dataclasses.replace(opened, trust_reason=where.reason), where.trust, where.source)
         self.url, self._where, self._process = where.url, where, os.getpid()
         self._line = Line(self._site, self.url, lambda: bucket or connect(where))
         self._inbound = Inbound(self._site, self._line)
@@ -125,7 +125,7 @@ class BucketStore(StepStore):
             return False
 
     def _load(self, key: str, ref: BlobRef, writable: bool, drop: Callable[[], None]) -> Any:
-        if ref.codec == "pickle" and self.trust != "local":
+        if ref.codec == "pickle" and not self._unpickles:
             return super()._load(key, ref, writable, drop)  # which refuses it
         if self._blobs.usable(ref):
             try:
@@ -173,14 +173,15 @@ class BucketStore(StepStore):
     # What a search decided, and files of one run
 
     def journal(self, key: str, *, fresh: bool = False) -> Journal:
-        return RemoteJournal.take(self.root, self._line, key, fresh=fresh)
+        return RemoteJournal.take(self.root, self._line, key, fresh=fresh, signer=self._site.signer)
 
     def journal_lines(self, key: str) -> list[dict[str, Any]]:
         try:
-            text, segments, _ = read_segments(self._line, key)
+            found = read_segments(self._line, key, self._site.signer)
         except BucketError:
-            segments = []
-        return verified_lines(text)[0] if segments else super().journal_lines(key)
+            return super().journal_lines(key)
+        marker = Marker(key, self._site.signer)
+        return verified_lines(found.text, marker)[0] if found.kept else super().journal_lines(key)
 
     def share(self, path: Path | str) -> None:
         """Nothing; workers of other hosts can read the file of a run's scratch folder, by `read_shared`."""
@@ -241,9 +242,9 @@ def reopen(where: Where) -> BucketStore:
         own = str(default_cache() / where.store_id)
         first, second = (own, where.folder) if os.environ.get("PREFECT_TUNE_CACHE") else (where.folder, own)
         try:
-            opened = open_site(first, PosixFs(), where.trust, where.store_id)
+            opened = open_site(first, PosixFs(), where.trust, where.store_id, where.source)
         except StoreUnavailable:
-            opened = open_site(second, PosixFs(), where.trust, where.store_id)
+            opened = open_site(second, PosixFs(), where.trust, where.store_id, where.source)
         return BucketStore(where, opened)
 
     return remembered(f"{where.url} {where.trust}", where.folder, make)

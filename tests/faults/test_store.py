@@ -1,0 +1,114 @@
+"""Rows 6, 7, 18, 19 and 20: entries are spoilt, the store is emptied under way, processes are stopped."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import distributed
+import pytest
+from matrix import write_rows
+from oracles import Golden, check
+from world import World
+
+from prefect_tune.store import StepStore
+
+GoldenOf = Callable[[str], Golden]
+KINDS = ["grid", "halving", "tune"]
+IN_FLIGHT = {"grid": 72, "halving": 36, "tune": 6}
+
+
+def entries(root: Path) -> list[Path]:
+    """The files that searches read."""
+    return sorted(
+        path
+        for area in ("ac", "cas", "packs", "journal")
+        for path in (root / area).rglob("*")
+        if path.is_file()
+    )
+
+
+def spoil(path: Path, how: str, dice: random.Random, others: list[Path]) -> None:
+    """Changes a file as bad disks, broken copies and forgers do."""
+    data = bytearray(path.read_bytes())
+    path.chmod(0o600)
+    if how == "cut":
+        del data[dice.randrange(len(data)) :]
+    elif how == "zeroed":
+        data[:] = bytes(len(data))
+    elif how == "flipped":
+        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+    elif how == "swapped":
+        data[:] = dice.choice(others).read_bytes()
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("how", ["cut", "zeroed", "flipped", "swapped", "removed"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_spoilt_entries(kind: str, how: str, world: World, golden: GoldenOf, dice: random.Random) -> None:
+    """Half of all entries are spoilt between two runs: the second finds out, and computes them again."""
+    whole = golden(kind)
+    world.start(kind).well()
+    first = world.store.with_name("first")
+    world.store.rename(first)  # a copy, which no process remembers
+    shutil.copytree(first, world.store)
+    found = entries(world.store)
+    for path in dice.sample(found, (len(found) + 1) // 2):
+        if how == "removed":
+            path.unlink()
+        else:
+            spoil(path, how, dice, [other for other in found if other.exists()])
+    check(world, world.start(kind), whole, repeated=len(whole.log))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_emptied_under_way(kind: str, world: World, golden: GoldenOf, dice: random.Random) -> None:
+    """All entries are cleared again and again while a search runs: it computes again what it needs."""
+    whole = golden(kind)
+    run = world.start(kind)
+    world.worked(2)
+    store, cleared = StepStore.open(world.store), 0
+    while run.lives():
+        cleared += store.clear(older_than_seconds=0.5)
+        time.sleep(0.2)
+    check(world, run, whole, repeated=20 * len(whole.log))
+
+
+@pytest.mark.parametrize("who", ["search", "worker"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_and_continued(
+    kind: str, who: str, world: World, golden: GoldenOf, dice: random.Random
+) -> None:
+    """A process that stands still for three seconds goes on as if nothing had been."""
+    whole = golden(kind)
+    run = world.start(kind)
+    world.worked(dice.randint(2, len(whole.log) // 2))
+    with distributed.Client(world.cluster, set_as_default=False) as client:
+        pid = run.pid if who == "search" else dice.choice(list(client.run(os.getpid).values()))
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(3)
+    os.kill(pid, signal.SIGCONT)
+    check(world, run, whole, repeated=IN_FLIGHT[kind])
+
+
+def test_table_rewritten_under_way(world: World, golden: GoldenOf) -> None:
+    """Files that change under a running search get into results of neither the old rows nor the new ones."""
+    whole = golden("files")
+    run = world.start("files")
+    world.worked(3)
+    write_rows(world.folder, 1)
+    found = run.ended()
+    assert found is not None, run.output()
+    assert found.get("table") == whole.found["table"] or "changed" in found["text"], found
+    elsewhere = World(world.folder / "elsewhere", world.forker, world.api, world.cluster)
+    elsewhere.folder.mkdir()
+    write_rows(elsewhere.folder, 1)
+    fresh = elsewhere.start("files", write=False).well()["table"]
+    assert fresh != whole.found["table"]
+    assert world.start("files", write=False).well()["table"] == fresh
+    assert world.start("files").well()["table"] == whole.found["table"]
