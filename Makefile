@@ -22,7 +22,8 @@ unexport PYTHONHOME
 .DEFAULT_GOAL := help
 # Two installs into one environment at once would trip over each other.
 .NOTPARALLEL:
-.PHONY: help demo test test-recovery test-faults browser screenshots check lint types docs audit bench-grid bench-adaptive bench-tuners bench-scale soak clean
+.PHONY: help demo test test-recovery test-faults soak browser screenshots check lint types docs audit
+.PHONY: bench bench-grid bench-adaptive bench-tuners bench-scale clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +77,9 @@ audit: $(VENV)/.with-test ## known vulnerabilities of what is installed, where a
 docs: $(VENV)/.with-docs ## the documentation as a site in build/site; a warning is an error
 	@$(RUN) -m sphinx -q -W --keep-going -d build/site-read -c docs . build/site
 	@echo "build/site/docs/index.html"
+
+bench: $(VENV)/.with-bench ## all benchmarks, and docs/benchmarks.md of them (hours; ARGS=--quick: ten minutes)
+	@$(RUN) benchmarks/page.py $(ARGS)
 
 bench-grid: $(VENV)/.with-bench ## the grid search side by side with scikit-learn and dask-ml
 	@$(RUN) benchmarks/grid_search.py

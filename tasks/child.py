@@ -28,6 +28,8 @@ BOOTSTRAP = (
     "import json, sys; order = json.loads(sys.argv[1]); sys.path[:] = order['path'];"
     " from prefect_tune.tasks.child import main; main(order)"
 )
+ORDERLY = 86
+"""Exit code of a worker that was told to end. Not 0: user code may leave its process with that."""
 _LOOK_AGAIN = 0.5  # seconds between two looks at the parent
 _GRACE = 3.0  # seconds to end well once the parent is gone
 
@@ -117,7 +119,7 @@ def _worker(options: dict[str, Any], family: _Family) -> None:
     logging.getLogger("distributed.worker").addFilter(lambda record: not family.orphaned())
     asyncio.run(run())
     _flush_prefect()
-    family.leave(0)  # threads of user code may still run; nobody waits for them
+    family.leave(ORDERLY)  # threads of user code may still run; nobody waits for them
 
 
 def _flush_prefect() -> None:

@@ -26,6 +26,7 @@ from prefect_tune.tasks.dataset import Dataset, lend, private_copy, protect, siz
 from prefect_tune.tasks.feed import ChunkFeed
 from prefect_tune.tasks.growing import Gardener
 from prefect_tune.tasks.memo import Memo, Outcome, StepFailed
+from prefect_tune.tasks.outcome import OWN
 from prefect_tune.tasks.seeding import seed_globals
 from prefect_tune.tasks.turns import Turns
 from prefect_tune.tasks.unions import Picker, fit_merge, graft, transform_merge
@@ -120,7 +121,7 @@ class Evaluator:
         start = time.perf_counter()
         try:
             state, out = self._run(node, inputs)
-        except (Exception, SystemExit) as error:  # user code that exits fails its candidate, not its worker
+        except OWN as error:  # user code that exits fails its candidate, not its worker
             raise StepFailed(node, time.perf_counter() - start) from error
         outcome = Outcome(state, out, time.perf_counter() - start)
         outcome.size = size_of(outcome.out)

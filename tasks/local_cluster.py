@@ -27,7 +27,7 @@ from distributed.deploy.spec import ProcessInterface, SpecCluster
 from prefect.logging import get_logger
 
 from prefect_tune.errors import InfrastructureError
-from prefect_tune.tasks.child import start_child, stop_child
+from prefect_tune.tasks.child import ORDERLY, start_child, stop_child
 from prefect_tune.tasks.groups import Group
 from prefect_tune.tasks.threads import THREAD_VARIABLES
 
@@ -107,13 +107,13 @@ class WorkerProcess(ProcessInterface):
         self._process = start_child("worker", order, self._options["environment"])
 
     async def _keep_alive(self) -> None:
-        """Starts the worker again when it was killed; an orderly end (exit code 0) is left alone."""
+        """Starts the worker again when it was killed; one that was told to end is left alone."""
         restarts, started = 0, time.monotonic()
         while self.status != Status.closed:
             await asyncio.sleep(0.2)
             if self._process is None or (code := self._process.poll()) is None:
                 continue
-            if code == 0:
+            if code == ORDERLY:
                 return
             restarts = restarts + 1 if time.monotonic() - started < _SHORT_LIFE else 1
             if restarts > _RESTARTS and not self.was_up:

@@ -70,6 +70,12 @@ class BatchOutcome:
     seconds: float = 0.0
 
 
+# What user code may raise at the expense of its candidate. An interrupt is not the user's Ctrl-C here: that
+# goes to the driver, and no signal reaches the threads of a worker.
+LEAVING = (SystemExit, KeyboardInterrupt)
+OWN = (Exception, *LEAVING)
+
+
 def cause_of(error: BaseException | None) -> str:
     """An error on one line: its type and message, capped."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
@@ -86,7 +92,12 @@ def tail_of(trace: str) -> str:
 
 
 def travelling(error: BaseException | None) -> BaseException:
-    """`error` if it can be pickled, else one of a built-in kind that says the same."""
+    """`error` if it can be pickled, else one of a built-in kind that says the same.
+
+    An interrupt, too: raised on a worker it would end that worker.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return RuntimeError(cause_of(error))
     try:
         pickle.loads(cloudpickle.dumps(error))
     except Exception:

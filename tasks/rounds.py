@@ -27,7 +27,16 @@ from prefect_tune.tasks.dataset import lend, private_copy
 from prefect_tune.tasks.execute import CREATOR, Evaluator, as_declared, wants_to_write
 from prefect_tune.tasks.growth import Overwrites, Trained, grown, new_estimator, trained_by_calls
 from prefect_tune.tasks.memo import StepFailed
-from prefect_tune.tasks.outcome import BatchOutcome, FailedLeaf, cause_of, tail_of, trace_of, travelling
+from prefect_tune.tasks.outcome import (
+    LEAVING,
+    OWN,
+    BatchOutcome,
+    FailedLeaf,
+    cause_of,
+    tail_of,
+    trace_of,
+    travelling,
+)
 from prefect_tune.tasks.scoring import ScoreFailed, score
 from prefect_tune.tasks.states import States
 
@@ -124,7 +133,7 @@ class RoundRunner:
             return
         except (DataError, InfrastructureError):  # the data is gone or has changed: nobody's failure
             raise
-        except (Exception, SystemExit) as error:  # user code that exits fails its candidate, not its worker
+        except OWN as error:  # user code that exits fails its candidate, not its worker
             self._failed(unit, error, time.perf_counter() - start)
             return
         if trained.key != chain.key(unit.path):
@@ -236,7 +245,7 @@ class RoundRunner:
                 if not wants_to_write(error):
                     raise
                 scores = ask(private_copy(shown))
-        except SystemExit as error:
+        except LEAVING as error:
             self._failed(unit, error, time.perf_counter() - begun)
             return
         seconds = time.perf_counter() - begun

@@ -39,7 +39,7 @@ def ls(*, json: Json = False, records_: Annotated[int, Parameter(name="--records
             "flow_run": note.record.values.get("flow_run"),
             "scope": note.record.values.get("scope"),
         }
-        for note in itertools.islice((note for note in searches(found) if not note.part), limit)
+        for note in itertools.islice(searches(found), limit)
     ]
     places = [
         {"scope": scope.name, "packs": scope.files, "bytes": scope.bytes, "newest": when(scope.newest)}

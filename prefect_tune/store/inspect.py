@@ -81,9 +81,10 @@ def records(store: StepStore) -> Iterator[Record]:
         yield from found
 
 
-def searches(store: StepStore) -> list[Note]:
-    """What searches left behind, newest first."""
-    return notes(store, (record for _, record in manifests(site_of(store)) if record is not None))
+def searches(store: StepStore, *, parts: bool = False) -> list[Note]:
+    """What searches left behind, newest first; with `parts` also what they wrote later, of their models."""
+    found = notes(store, (record for _, record in manifests(site_of(store)) if record is not None))
+    return [note for note in found if parts or not note.part]
 
 
 def scopes(site: Site) -> list[Scope]:
@@ -129,7 +130,7 @@ def find_key(store: StepStore, text: str) -> tuple[str, Record | None, list[Note
     known: dict[str, Record | None] = {
         record.key: record for record in reversed(list(records(store))) if record.key.startswith(text)
     }
-    every = searches(store)
+    every = searches(store, parts=True)
     for note in every:
         for key in note.places:
             if key.startswith(text):

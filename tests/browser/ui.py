@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 Value = TypeVar("Value")
-_PATIENCE = 40.0  # seconds; a machine may be busy
+_PATIENCE = 90.0  # seconds; a machine may be busy
 PICTURES = os.environ.get("TUNE_SCREENSHOTS")
 """The folder for pictures of the documentation; none are made without it."""
 CONTROLS = "textarea, input, .p-toggle, .p-button-group, .p-select"
@@ -91,19 +91,27 @@ class Ui:
         page.set_default_timeout(500 * _PATIENCE)
         # The UI asks a service of its own for settings; tests talk to nobody but the server.
         page.route(lambda url: not url.startswith(home), lambda route: route.abort())
+        self._later = False  # the server has said so: the database was locked
+        page.on("response", self._answered)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", self._hear)
 
+    def _answered(self, response: Any) -> None:
+        self._later = self._later or response.status == 503
+
     def _hear(self, message: Any) -> None:
         place = message.location.get("url", "")
-        # Prefect asks for icons that it has not; while the database is locked its server says "later".
+        # Prefect asks for icons that it has not. While the database is locked its server says "later", which
+        # the UI tells once more, by the name of a class of its own.
         known = place.endswith("/favicon.ico") or "/ico/" in place or "503" in message.text
+        known = known or (self._later and "/assets/" in place)
         if message.type == "error" and place.startswith(self.home) and not known:
             self.problems.append(f"{message.text} ({place})")
 
     def open(self, path: str, shows: str) -> Ui:
         """The page, once it shows a text."""
         self.problems.clear()
+        self._later = False
         self.page.goto(f"{self.home}{path}")
         self.shows(shows)
         return self

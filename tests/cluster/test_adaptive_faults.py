@@ -49,7 +49,10 @@ def undisturbed(workers: str, tmp_path_factory: pytest.TempPathFactory) -> list:
     return table(result)
 
 
-@pytest.mark.parametrize("dies", ["call", "F1", "F2", "F3", "F4", "F5"])
+@pytest.mark.parametrize(
+    "dies",
+    ["call", "F3", *(pytest.param(place, marks=pytest.mark.faults) for place in ("F1", "F2", "F4", "F5"))],
+)
 def test_killed_worker(dies: str, workers: str, undisturbed: list, tmp_path: Path) -> None:
     """A worker that dies while it trains, or anywhere in writing a checkpoint, costs one round of a unit.
 
@@ -138,6 +141,7 @@ def test_killed_flow(
     assert len(log) == len(set(log)) == DISTINCT
 
 
+@pytest.mark.faults
 def test_flow_killed_in_mid_round(
     new_script: NewScript, tmp_path: Path, workers: str, shared_api: str
 ) -> None:

@@ -135,9 +135,9 @@ def test_inside_a_running_event_loop(new_script: NewScript) -> None:
 @pytest.mark.parametrize(
     ("ending", "code"),
     [
-        ("raise SystemError('on purpose')", 1),
+        pytest.param("raise SystemError('on purpose')", 1, marks=pytest.mark.faults),
         (signal.SIGINT, 130),
-        (signal.SIGTERM, -15),
+        pytest.param(signal.SIGTERM, -15, marks=pytest.mark.faults),
         (signal.SIGKILL, -9),
     ],
     ids=["exception", "ctrl-c", "terminated", "killed"],

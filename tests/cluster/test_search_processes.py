@@ -245,16 +245,6 @@ def test_killed_program_goes_on_where_it_was(
     assert len(lines(log)) <= 60 + 1 + in_flight
 
 
-def test_two_programs_on_one_store(
-    new_script: NewScript, tmp_path: Path, workers: str, shared_api: str
-) -> None:
-    """Two programs that ask the same at the same time on one store do not hurt each other."""
-    both = [new_script().start(slow(tmp_path, cluster=workers).replace("0.1", "0.01")) for _ in range(2)]
-    tables = [script.report()[1] for script in both]
-    assert tables[0] == tables[1]
-    assert tables[0] == expected(Stump(), {"column": [0, 1, 2, 3], "threshold": [1.0, 2.0, 3.0, 4.0, 5.0]})
-
-
 def test_killed_worker_costs_nothing_but_time(workers: str, tmp_path: Path) -> None:
     """A fit that takes its worker down once runs again; the table is whole."""
     log = tmp_path / "fits.log"
@@ -264,6 +254,7 @@ def test_killed_worker_costs_nothing_but_time(workers: str, tmp_path: Path) -> N
     assert sum("dies" in line for line in lines(log)) == 1
 
 
+@pytest.mark.faults
 def test_deadly_candidate_fails_alone(served_api: str, tmp_path: Path) -> None:
     """A candidate that takes down every worker it gets is a failed one; the others have their scores."""
     log = tmp_path / "fits.log"
@@ -386,6 +377,7 @@ STORES = """
 """
 
 
+@pytest.mark.faults
 def test_store_that_cannot_be_written(new_script: NewScript, tmp_path: Path, shared_api: str) -> None:
     """On a read-only, a missing and a full place the search is right; it keeps nothing, and says so once."""
     probe = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]

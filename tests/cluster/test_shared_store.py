@@ -25,7 +25,7 @@ sys.path.append(str(Path(__file__).parent))
 from counted import X_y, lines
 from sharing import question, told
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 HERE = Path(__file__).parent
 PAUSE = 0.25

@@ -41,7 +41,7 @@ def workers(served_api: str) -> Iterator[str]:
     close_default_clusters()
 
 
-@pytest.mark.parametrize("epoch", [1, 5])
+@pytest.mark.parametrize("epoch", [1, pytest.param(5, marks=pytest.mark.faults)])
 def test_killed_worker_costs_one_stretch(epoch: int, workers: str, tmp_path: Path) -> None:
     """A worker that dies under an objective: the stretch is trained again, and every trial ends."""
     log = tmp_path / "log"
@@ -122,6 +122,7 @@ def test_killed_driver_goes_on_to_the_same_table(
     assert trained <= alone.cost.trained
 
 
+@pytest.mark.faults
 def test_killed_driver_repeats_at_most_what_was_in_flight(
     new_script: NewScript, served_api: str, workers: str, tmp_path: Path
 ) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from cli_here import call_cli
 from distributed.deploy.spec import SpecCluster
+from looking import Looking, looking
 from sklearn.datasets import load_iris
-from sklearn.linear_model import SGDClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -94,40 +94,6 @@ def test_why_knows_the_folds_of_trials(places: dict, why: Any, capsys: Any) -> N
     assert len(why(scores[0])["searches"]) == 2
     assert [d["place"] for d in why(scores[0], scores[3])["differences"]] == ["clf: parameter n_neighbors"]
     assert why(tuned.model.key)["title"] == "model of clf (KNeighborsClassifier), all rows, train"
-
-
-class Looking(SGDClassifier):
-    """Asks, whenever it is trained, which searches the store of `place` explains; fails at the fifth call."""
-
-    cache_version = "1"
-
-    def __init__(self, place: str = "", fails: bool = False, alpha: float = 0.1) -> None:
-        super().__init__(alpha=alpha, random_state=0)
-        self.place, self.fails = place, fails
-
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        return ["alpha", "fails", "place"]
-
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Any:
-        look(self.place)
-        self.calls_ = getattr(self, "calls_", 0) + 1
-        if self.fails and self.calls_ > 4:
-            raise RuntimeError("the fifth call")
-        return super().partial_fit(X, y, classes=classes)
-
-
-def look(place: str) -> None:
-    """Writes down, beside the store, how many keys it can explain by now."""
-    known = [len(note.places) for note in searches(StepStore.open(place))]
-    with (Path(place).parent / "seen").open("a") as file:
-        file.write(f"{sum(known)}\n")
-
-
-def looking(config: dict[str, Any], place: str) -> float:
-    """An objective that looks as well."""
-    look(place)
-    return float(config["x"])
 
 
 def seen(places: dict) -> list[int]:

@@ -103,6 +103,7 @@ def start(server: ApiProcess, tmp_path: Path) -> Iterator[Callable[..., Child]]:
         child.close()
 
 
+@pytest.mark.faults
 def test_api_comes_back(server: ApiProcess, start: Callable[..., Child], undisturbed: list[Any]) -> None:
     """A server that is killed and started again changes nothing: table, calls and runs are as ever."""
     child = start(patience=LONG)

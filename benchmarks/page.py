@@ -1,0 +1,140 @@
+"""All benchmarks one after the other, and one page of what they found: docs/benchmarks.md.
+
+    python benchmarks/page.py [--quick] [--only grid adaptive tuners scale] [--kept FOLDER] [--page FILE]
+
+Each runs in a process of its own and leaves its measurements as JSON, and the lines that it printed, in the
+folder of what is kept; the page is made of what lies there, so that one that did not run keeps its part.
+`--quick` takes small sizes: some ten minutes instead of some hours, for a look, not for publishing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+LIMITS = (
+    "Wall times are of a shared machine; systems that are compared took turns in one run, so their ratios "
+    "hold where seconds do not. A *bound* is what no engine can beat there: the distinct work alone on so "
+    "many cores, the longest chain, or the raw speed of the hash."
+)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One of them.
+
+    Attributes:
+        script: its file.
+        title: of its part of the page.
+        quick: arguments for small sizes.
+    """
+
+    script: str
+    title: str
+    quick: tuple[str, ...]
+
+
+BENCHMARKS = {
+    "grid": Benchmark(
+        "grid_search.py",
+        "Grid search, beside scikit-learn and dask-ml",
+        ("--rounds", "1", "--case", "a", "d", "e", "f", "g"),
+    ),
+    "adaptive": Benchmark(
+        "adaptive.py",
+        "Hyperband, beside dask-ml",
+        ("--rounds", "1", "--case", "a", "c"),
+    ),
+    "tuners": Benchmark(
+        "tuners.py",
+        "Searches over any objective, beside Ray Tune and Optuna",
+        ("--case", "b", "c", "--trials", "60", "--rounds", "1"),
+    ),
+    "scale": Benchmark(
+        "scale.py", "What planning and driving cost as a search grows", ("--most", "10000", "--real", "300")
+    ),
+}
+
+
+def run(name: str, quick: bool, kept: Path) -> None:
+    """Nothing; the measurements of that benchmark lie in the folder.
+
+    Raises:
+        CalledProcessError: it failed; what it printed is on the terminal.
+    """
+    asked = BENCHMARKS[name]
+    found = kept / f"{name}.json"
+    sizes = asked.quick if quick else ()
+    command = [sys.executable, str(HERE / asked.script), "--json", str(found), *sizes]
+    began = time.time()
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    sys.stdout.write(done.stdout)
+    about = {
+        "lines": [line for line in done.stdout.splitlines() if line.startswith("(")],
+        "command": " ".join([f"python benchmarks/{asked.script}", *sizes]),
+        "when": datetime.date.fromtimestamp(began).isoformat(),
+        "minutes": round((time.time() - began) / 60, 1),
+        "load": round(os.getloadavg()[2], 1),
+    }
+    (kept / f"{name}.about.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+
+
+def section(name: str, kept: Path) -> str:
+    """What the folder knows of that benchmark, as Markdown."""
+    title = BENCHMARKS[name].title
+    try:
+        about: dict[str, Any] = json.loads((kept / f"{name}.about.json").read_text(encoding="utf-8"))
+        machine = json.loads((kept / f"{name}.json").read_text(encoding="utf-8"))["machine"]
+    except FileNotFoundError:
+        return f"## {title}\n\nNot run yet: `python benchmarks/{BENCHMARKS[name].script}`.\n"
+    versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items() if number)
+    head = (
+        f"`{about['command']}`, {about['when']}, {about['minutes']} minutes, load {about['load']} at its "
+        f"end: {machine['cores']} cores, Python {machine['python']}, {versions}."
+    )
+    lines = "\n".join(f"- {line}" for line in about["lines"])
+    return f"## {title}\n\n{head}\n\n{lines}\n"
+
+
+def page(kept: Path) -> str:
+    """The page."""
+    parts = "\n".join(section(name, kept) for name in BENCHMARKS)
+    return (
+        "# Benchmarks\n\nMade by `make bench`, which runs everything and writes this page; the "
+        "[README](../README.md#figures) has the figures that matter most, with what limits them.\n\n"
+        f"{LIMITS}\n\n{parts}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes, some ten minutes")
+    parser.add_argument("--only", nargs="*", default=list(BENCHMARKS), choices=list(BENCHMARKS))
+    parser.add_argument("--kept", type=Path, default=ROOT / "build" / "bench", help="where measurements lie")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md")
+    asked = parser.parse_args()
+    asked.kept.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for number, name in enumerate(asked.only, 1):
+        print(f"[{number}/{len(asked.only)}] {BENCHMARKS[name].title}", flush=True)
+        try:
+            run(name, asked.quick, asked.kept)
+        except subprocess.CalledProcessError as error:
+            failed.append(f"{name} (exit code {error.returncode})")
+        asked.page.write_text(page(asked.kept), encoding="utf-8")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}; the page has the others")
+
+
+if __name__ == "__main__":
+    main()
