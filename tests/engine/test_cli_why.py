@@ -15,6 +15,7 @@ from cli_here import call_cli
 from distributed.deploy.spec import SpecCluster
 from looking import Looking, looking
 from sklearn.datasets import load_iris
+from sklearn.linear_model import SGDClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
