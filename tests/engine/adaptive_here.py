@@ -41,6 +41,9 @@ class Threads:
     def __init__(self, slots: int) -> None:
         self.pool = ThreadPoolExecutor(slots)
 
+    def lost(self) -> None:
+        """None: it is always there."""
+
     def submit(self, task: Any, parameters: dict[str, Any]) -> Ended:
         return Ended(self.pool.submit(task.fn, **parameters))
 
