@@ -22,8 +22,8 @@ sys.path.append(str(Path(__file__).parent))
 def prefect_api() -> Iterator[str]:
     """The URL of the harness's API; its settings are in force for the rest of the session."""
     with prefect_test_harness(server_startup_timeout=60):
-        # A process has one sender of events, which stays with the first API that it has seen; tests of another
-        # ring may have had one of their own.
+        # A process has one sender of events, which stays with the first API that it has seen; tests of
+        # another ring may have had one of their own.
         internals.EventsWorker.drain_all(timeout=20)
         yield PREFECT_API_URL.value()
 
