@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 Value = TypeVar("Value")
-_PATIENCE = 90.0  # seconds; a machine may be busy
+_PATIENCE = 120.0  # seconds; a machine may be busy
 PICTURES = os.environ.get("TUNE_SCREENSHOTS")
 """The folder for pictures of the documentation; none are made without it."""
 CONTROLS = "textarea, input, .p-toggle, .p-button-group, .p-select"
@@ -88,7 +88,7 @@ class Ui:
     def __init__(self, page: Page, home: str) -> None:
         self.page, self.home = page, home
         self.problems: list[str] = []
-        page.set_default_timeout(500 * _PATIENCE)
+        page.set_default_timeout(1000 * _PATIENCE)
         # The UI asks a service of its own for settings; tests talk to nobody but the server.
         page.route(lambda url: not url.startswith(home), lambda route: route.abort())
         self._later = False  # the server has said so: the database was locked
