@@ -123,7 +123,7 @@ MISBEHAVIOURS = {
     "exits": ("raised", "SystemExit: enough"),
     "text": ("nonsense", "got much (str)"),
     "nothing": ("nonsense", "None"),
-    "hangs": ("time", "longer than trial_seconds=3"),
+    "hangs": ("time", "longer than trial_seconds=6"),
     "eats": ("memory", "trial_memory is 700 MiB"),
 }
 
@@ -136,7 +136,7 @@ def test_misbehaviour_costs_its_trial_only(place):
         {"kind": choice([point["kind"] for point in points])},
         n_trials=len(points),
         points_to_evaluate=points,
-        trial_seconds=3,
+        trial_seconds=6,
         trial_memory="700 MiB",
         **place,
     )
