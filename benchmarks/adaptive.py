@@ -18,7 +18,6 @@ import argparse
 import atexit
 import json
 import os
-import platform
 import shutil
 import statistics
 import sys
@@ -26,7 +25,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +41,7 @@ from adaptive_peer import CHUNK, WORKERS, Peer, search_space  # noqa: E402
 from adaptive_replay import UNIT, case_e, line_e  # noqa: E402
 from adaptive_replay import WORKERS as COUNTS  # noqa: E402
 from adaptive_resume import case_c, line_c  # noqa: E402
+from machine import machine  # noqa: E402
 
 PEER_VENV = Path(__file__).resolve().parents[1] / "build" / "peer-venv"
 MAX_ITER = 81
@@ -123,16 +122,6 @@ def line_a(found: dict[str, Any]) -> str:
 LINES = {"a": line_a, "b": line_b, "c": line_c, "d": line_d, "e": line_e}
 
 
-def machine() -> dict[str, Any]:
-    versions: dict[str, str | None] = {}
-    for package in ("prefect-tune", "prefect", "dask", "distributed", "scikit-learn", "numpy", "pyarrow"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    return {"cores": os.cpu_count(), "python": platform.python_version(), "versions": versions}
-
-
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", "--only", nargs="*", default=list(LINES), choices=list(LINES))
@@ -158,7 +147,7 @@ def main() -> None:
         "d": lambda: case_d(int(asked.size)),
         "e": lambda: case_e(asked.unit, asked.workers),
     }
-    results: dict[str, Any] = {"machine": machine()}
+    results: dict[str, Any] = {"machine": machine("scikit-learn", "pyarrow")}
     for name in asked.case:
         results[name] = cases[name]()
         print(f"{results[name]['title']}: {LINES[name](results[name])}", flush=True)

@@ -13,7 +13,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import shutil
 import statistics
 import sys
@@ -21,7 +20,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,8 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 warnings.filterwarnings("ignore")
+
+from machine import machine  # noqa: E402  (threads are pinned before numpy loads)
 
 WORKERS = 2
 SMS = Path(__file__).resolve().parents[2] / "shared" / "data" / "sms" / "sms.tsv"
@@ -290,17 +290,6 @@ def case_e() -> dict[str, Any]:
     return {"title": "(e) cost per no-op task run", **json.loads(done.stdout)}
 
 
-def machine() -> dict[str, Any]:
-    names = ("prefect-tune", "prefect", "dask", "distributed", "scikit-learn", "numpy", "dask-ml")
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except Exception:
-            versions[name] = None
-    return {"cores": os.cpu_count(), "python": platform.python_version(), "versions": versions}
-
-
 def show(name: str, found: dict[str, Any]) -> None:
     """One line of the table."""
     if "ratio" in found and isinstance(found["ratio"], dict):
@@ -323,7 +312,7 @@ def main() -> None:
         import atexit
 
         atexit.register(shutil.rmtree, home, ignore_errors=True)
-    results: dict[str, Any] = {"machine": machine()}
+    results: dict[str, Any] = {"machine": machine("scikit-learn", "dask-ml")}
     for name in asked.case:
         if name == "c" and not SMS.exists():
             print(f"(c) left out: {SMS.name} is not there", file=sys.stderr)

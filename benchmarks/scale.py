@@ -20,12 +20,10 @@ import json
 import math
 import multiprocessing
 import os
-import platform
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -36,6 +34,7 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 warnings.filterwarnings("ignore")
 
+from machine import machine  # noqa: E402
 from scale_decisions import journal_lines, replay, rungs, tuner, workers  # noqa: E402
 from scale_plans import grid, hyperband  # noqa: E402
 from scale_real import real  # noqa: E402
@@ -120,16 +119,6 @@ def line(name: str, found: dict[str, Any]) -> str:
     return f"{name}: {rows}; exponents {powers}; at the largest {per}{said}{missing}"
 
 
-def machine() -> dict[str, Any]:
-    versions: dict[str, str | None] = {}
-    for package in ("prefect-tune", "prefect", "dask", "distributed", "scikit-learn", "numpy"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    return {"cores": os.cpu_count(), "python": platform.python_version(), "versions": versions}
-
-
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", "--only", nargs="*", default=list("abcd"), choices=list("abcd"))
@@ -153,7 +142,7 @@ def main() -> None:
         "c": {"journal": (journal_lines, [1_000]), "replay": (replay, sizes[1:])},
         "d": {"real": (real, [asked.real])},
     }
-    results: dict[str, Any] = {"machine": machine()}
+    results: dict[str, Any] = {"machine": machine("scikit-learn")}
     if "a" in asked.case:
         grid(50)  # whoever forks finds everything imported
     for case in asked.case:

@@ -17,12 +17,10 @@ import argparse
 import atexit
 import json
 import os
-import platform
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 warnings.filterwarnings("ignore")
 
+from machine import machine  # noqa: E402
 from tuners_kill import case_d, line_d  # noqa: E402  (threads are pinned before numpy loads)
 from tuners_methods import METHODS  # noqa: E402
 from tuners_overhead import case_b, line_b  # noqa: E402
@@ -40,16 +39,6 @@ from tuners_suggest import case_c, line_c  # noqa: E402
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "tuners.png"
 LINES = {"a": line_a, "b": line_b, "c": line_c, "d": line_d}
-
-
-def machine() -> dict[str, Any]:
-    versions: dict[str, str | None] = {}
-    for package in ("prefect-tune", "prefect", "dask", "distributed", "optuna", "numpy", "scipy"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    return {"cores": os.cpu_count(), "python": platform.python_version(), "versions": versions}
 
 
 def arguments() -> argparse.Namespace:
@@ -82,7 +71,7 @@ def main() -> None:
         "c": case_c,
         "d": lambda: case_d(asked.rounds),
     }
-    results: dict[str, Any] = {"machine": machine()}
+    results: dict[str, Any] = {"machine": machine("optuna", "scipy")}
     for name in asked.case:
         results[name] = cases[name]()
         print(f"{results[name]['title']}: {LINES[name](results[name])}", flush=True)

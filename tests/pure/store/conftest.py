@@ -17,6 +17,22 @@ from prefect_tune.store import Record, StepStore
 SCOPE = "ab12"
 
 
+class Gadget:
+    """Leaves a folder behind when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (self.path,)
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    """Where a gadget leaves its folder."""
+    return tmp_path / "gadget-was-here"
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A place for a store that does not exist yet."""

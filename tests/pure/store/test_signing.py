@@ -36,25 +36,10 @@ from prefect_tune.store.remote.sources import Source, register
 from prefect_tune.store.signing import MANIFEST, Keyring, Signer, new_key
 
 from .buckets import MemoryBucket
-from .conftest import SCOPE
+from .conftest import SCOPE, Gadget
 
 ONE, TWO = f"one:{'11' * 32}", f"two:{'22' * 32}"
 ARRAY = np.arange(20_000.0)
-
-
-class Gadget:
-    """Leaves a folder behind when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
-
-
-@pytest.fixture
-def mark(tmp_path):
-    return tmp_path / "gadget-was-here"
 
 
 @pytest.fixture

@@ -12,22 +12,7 @@ import scipy.sparse as sp
 from prefect_tune.errors import StoreUnavailable
 from prefect_tune.store import MissingBlob, StepStore
 
-SCOPE = "ab12"
-
-
-class Gadget:
-    """Leaves a file behind when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
-
-
-@pytest.fixture
-def mark(tmp_path):
-    return tmp_path / "gadget-was-here"
+from .conftest import SCOPE, Gadget
 
 
 def share(root, mode):
