@@ -16,7 +16,7 @@ sys.path.append(str(FOLDER))
 sys.path.append(str(FOLDER.parent / "engine"))
 
 from api_process import ApiProcess  # noqa: E402 - the path is set above
-from oracles import Golden  # noqa: E402
+from oracles import Golden, GoldenOf  # noqa: E402
 from world import Forker, World  # noqa: E402
 
 from prefect_tune.tasks.cluster import close_default_clusters, open_cluster  # noqa: E402
@@ -85,7 +85,7 @@ def world(tmp_path: Path, forker: Forker, api: ApiProcess, cluster: str) -> Iter
 @pytest.fixture(scope="session")
 def golden(
     tmp_path_factory: pytest.TempPathFactory, forker: Forker, api: ApiProcess, cluster: str
-) -> Callable[..., Golden]:
+) -> GoldenOf:
     """What a search of that kind comes to when nothing happens to it, but for what one candidate does."""
     known: dict[tuple[str, str], Golden] = {}
 

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ from world import Run, World, until
 from prefect_tune.store import StepStore
 
 DAYS = 3 * 86_400.0
+
+# Pieces of work that two workers may have in flight: halving's longest round is that of one candidate from 9
+# to 27 calls, Hyperband's from 3 to 9; a batch of the grid and a stretch of a trial are 6 at most here.
+IN_FLIGHT = {"grid": 2 * 36, "halving": 2 * 18, "hyperband": 2 * 9, "tune": 6}
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class Golden:
 
     found: dict[str, Any]
     log: list[str]
+
+
+GoldenOf = Callable[..., Golden]
+"""The golden search of a kind, and of what one candidate does in it."""
 
 
 def check(

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from oracles import Golden, failed_by_name, store_is_whole
+from oracles import GoldenOf, failed_by_name, store_is_whole
 from world import World
-
-GoldenOf = Callable[..., Golden]
 
 CAUSES = {
     "raise": "ValueError: it went wrong",

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from api_process import ApiProcess
-from oracles import Golden, check
+from oracles import IN_FLIGHT, GoldenOf, check
 from tunnel import Tunnel
 from world import World
 
-GoldenOf = Callable[[str], Golden]
 KINDS = ["grid", "hyperband", "tune"]
 
 
@@ -65,8 +64,7 @@ def test_api_that_is_killed(
 ) -> None:
     """It is killed in mid-search and comes back after seconds: nothing is done again, and all ends well."""
     whole = golden(kind)
-    run = world.start(kind)
-    world.worked(dice.randint(2, len(whole.log) // 2))
+    run = world.under_way(kind, whole.log, dice)
     api.kill()
     time.sleep(3)  # what an operator, or a container's restart policy, takes at least
     api.start()
@@ -80,9 +78,8 @@ def test_scheduler_out_of_reach(
 ) -> None:
     """For five seconds nothing gets through, or every connection is cut: the search goes on by itself."""
     whole = golden(kind)
-    run = world.start(kind)
-    world.worked(dice.randint(2, len(whole.log) // 2))
+    run = world.under_way(kind, whole.log, dice)
     setattr(dask_tunnel, how, True)
     time.sleep(5)
     setattr(dask_tunnel, how, False)
-    check(world, run, whole, repeated={"grid": 72, "hyperband": 18, "tune": 6}[kind])
+    check(world, run, whole, repeated=IN_FLIGHT[kind])

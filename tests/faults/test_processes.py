@@ -7,25 +7,12 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import distributed
 import pytest
-from oracles import Golden, check
-from world import World, until
-
-GoldenOf = Callable[[str], Golden]
-
-# Pieces of work that two workers may have in flight: halving's longest round is that of one candidate from 9
-# to 27 calls, Hyperband's from 3 to 9; a batch of the grid and a stretch of a trial are 6 at most here.
-IN_FLIGHT = {"grid": 2 * 36, "halving": 2 * 18, "hyperband": 2 * 9, "tune": 6}
-
-
-def worker_pids(cluster: str) -> list[int]:
-    """The worker processes of the cluster."""
-    with distributed.Client(cluster, set_as_default=False) as client:
-        return list(client.run(os.getpid, on_error="ignore").values())
+from oracles import IN_FLIGHT, GoldenOf, check
+from world import World, until, worker_pids
 
 
 @pytest.mark.parametrize("kind", ["grid", "halving", "hyperband", "tune"])
@@ -109,8 +96,7 @@ def test_killed_scheduler(
     """The search ends with an error that says how to go on; run again elsewhere, it goes on."""
     whole = golden(kind)
     address, pid = own_scheduler
-    run = world.start(kind, cluster=address)
-    world.worked(dice.randint(2, len(whole.log) // 2))
+    run = world.under_way(kind, whole.log, dice, cluster=address)
     os.kill(pid, signal.SIGKILL)
     found = run.ended()
     assert found is not None, run.output()

@@ -7,22 +7,18 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import distributed
 import pytest
 from matrix import write_rows
-from oracles import Golden, check
-from world import World
+from oracles import IN_FLIGHT, GoldenOf, check
+from world import World, worker_pids
 
 from prefect_tune.store import StepStore
 from prefect_tune.store.gc import put_aside
 from prefect_tune.store.inspect import site_of
 
-GoldenOf = Callable[[str], Golden]
 KINDS = ["grid", "halving", "tune"]
-IN_FLIGHT = {"grid": 72, "halving": 36, "tune": 6}
 
 
 def entries(root: Path) -> list[Path]:
@@ -101,10 +97,8 @@ def test_stopped_and_continued(
 ) -> None:
     """A process that stands still for three seconds goes on as if nothing had been."""
     whole = golden(kind)
-    run = world.start(kind)
-    world.worked(dice.randint(2, len(whole.log) // 2))
-    with distributed.Client(world.cluster, set_as_default=False) as client:
-        pid = run.pid if who == "search" else dice.choice(list(client.run(os.getpid).values()))
+    run = world.under_way(kind, whole.log, dice)
+    pid = run.pid if who == "search" else dice.choice(worker_pids(world.cluster))
     os.kill(pid, signal.SIGSTOP)
     time.sleep(3)
     os.kill(pid, signal.SIGCONT)

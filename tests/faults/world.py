@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import distributed
 import httpx
 import psutil
 from forked import MARK
@@ -30,6 +32,12 @@ def until(true: Callable[[], Any], what: str, seconds: float = LONG) -> Any:
         assert time.monotonic() < deadline, f"it never was so within {seconds} s: {what}"
         time.sleep(0.02)
     return found
+
+
+def worker_pids(cluster: str) -> list[int]:
+    """The worker processes of the cluster."""
+    with distributed.Client(cluster, set_as_default=False) as client:
+        return list(client.run(os.getpid, on_error="ignore").values())
 
 
 class Forker:
@@ -135,6 +143,12 @@ class World:
         }  # fmt: skip
         self.runs.append(Run(self.forker(order), self.folder / f"{number}.json"))
         return self.runs[-1]
+
+    def under_way(self, kind: str, work: list[str], dice: random.Random, **options: Any) -> Run:
+        """A search that is somewhere in the first half of its work, by chance."""
+        run = self.start(kind, **options)
+        self.worked(dice.randint(2, len(work) // 2))
+        return run
 
     def worked(self, count: int) -> None:
         """Returns once so many pieces of work have been begun."""
