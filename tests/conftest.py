@@ -48,6 +48,17 @@ settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
+_ENVIRONMENT = dict(os.environ)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Nothing; a test module that sets Prefect or Dask up when imported is refused: it sets them for all."""
+    now = {name: value for name, value in os.environ.items() if name.startswith(("PREFECT", "DASK"))}
+    changed = sorted(name for name, value in now.items() if _ENVIRONMENT.get(name) != value)
+    if changed:
+        raise pytest.UsageError(f"a test module sets {', '.join(changed)} when it is imported: do it in a fixture")
+
+
 # Two processes share the suite file by file: what takes minutes comes first, so that neither waits long.
 _FIRST = ("documentation", "cluster", "browser", "test_examples.py", "test_packaging.py", "engine")
 

@@ -19,10 +19,8 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).parent))
-os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
 KINDS = {"tune": "sim_tune", "race": "sim_race", "grid": "sim_grid"}
 CHUNK = 25
@@ -36,7 +34,7 @@ def command(kind: str, seed: int) -> str:
 
 def seeds_of(kind: str, first: int, count: int) -> Found:
     """What so many seeds have met, and those whose oracles did not hold: (kind, seed, why)."""
-    module, met, failed = _module(kind), Counter[str](), []
+    module, met, failed = importlib.import_module(KINDS[kind]), Counter[str](), []
     for seed in range(first, first + count):
         try:
             met.update(module.judge(seed))
@@ -46,15 +44,15 @@ def seeds_of(kind: str, first: int, count: int) -> Found:
     return met, failed
 
 
-def _module(kind: str) -> ModuleType:
+def _quiet() -> None:
+    """Silences this process: the drivers say what they meet, thousands of times."""
     warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)  # the drivers say what they meet, thousands of times
-    return importlib.import_module(KINDS[kind])
+    logging.disable(logging.CRITICAL)
 
 
 def replay(kind: str, seed: int) -> None:
     """Tells the story of one seed; its error comes through."""
-    module = _module(kind)
+    module = importlib.import_module(KINDS[kind])
     scenario = module.scenario_of(seed)
     print(scenario)
     story = module.Story(scenario)
@@ -75,7 +73,7 @@ def soak(kinds: list[str], first: int, seeds: int, processes: int) -> int:
     """How many seeds have failed, of so many for each kind."""
     met, failed, start = Counter[str](), [], time.monotonic()
     chunks, total = _chunks(kinds, first, seeds), seeds * len(kinds)
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, initializer=_quiet) as pool:
         waiting = [pool.submit(seeds_of, *chunk) for chunk in islice(chunks, 4 * processes)]
         while waiting:
             counted, new = waiting.pop(0).result()
@@ -106,6 +104,7 @@ def main() -> int:
     parser.add_argument("--replay", type=int, help="tell the story of this seed")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()
+    _quiet()
     if asked.replay is not None:
         replay(asked.only or "tune", asked.replay)
         return 0
