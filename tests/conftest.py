@@ -56,7 +56,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     now = {name: value for name, value in os.environ.items() if name.startswith(("PREFECT", "DASK"))}
     changed = sorted(name for name, value in now.items() if _ENVIRONMENT.get(name) != value)
     if changed:
-        raise pytest.UsageError(f"a test module sets {', '.join(changed)} when it is imported: do it in a fixture")
+        names = ", ".join(changed)
+        raise pytest.UsageError(f"a test module sets {names} when it is imported: do it in a fixture")
 
 
 # Two processes share the suite file by file: what takes minutes comes first, so that neither waits long.
