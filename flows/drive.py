@@ -9,7 +9,7 @@ from prefect_tune.errors import InfrastructureError
 from prefect_tune.flows.dispatch import Dispatch, Tally
 from prefect_tune.plan import CompiledSearch
 from prefect_tune.table import LeafFailure
-from prefect_tune.tasks.batch import SearchFile
+from prefect_tune.tasks.evaluation import SearchFile
 from prefect_tune.tasks.outcome import BatchOutcome
 from prefect_tune.tasks.runner import TuneTaskRunner
 

@@ -48,6 +48,7 @@ from prefect_tune.request import resolve_data, revive
 from prefect_tune.schedules.rungs import Rung
 from prefect_tune.tasks.batch import publish
 from prefect_tune.tasks.cluster import ClusterLease
+from prefect_tune.tasks.isolation.limits import limits_of
 from prefect_tune.tasks.runner import TuneTaskRunner
 
 
@@ -73,7 +74,7 @@ def ready_halving(kind: str, asked: dict[str, Any]) -> HalvingSearch:
     search = asked.get("sklearn") or _build(kind, asked, store)
     if search.refit:
         require_models(store, "refit fits one: or pass refit=False")
-    approve = patience_of(asked, refit=bool(search.refit))
+    approve, limits = patience_of(asked, refit=bool(search.refit)), limits_of(asked)
     asked = with_data(asked, store)
     X, y = resolve_data(asked["X"], asked.get("y"), store)
     params = revive(asked.get("fit_params") or {}, store)
@@ -88,6 +89,7 @@ def ready_halving(kind: str, asked: dict[str, Any]) -> HalvingSearch:
         sklearn=search,
         store=store,
         resources=asked.get("resources") or {},
+        limits=limits,
         verbose=asked.get("verbose", 1),
         started=started,
         halving=halving,
@@ -163,7 +165,7 @@ class _Stage:
         await note(partial(search_book, compiled), store, spec.scope)
         self.plan = _added(self.plan, dry_run)
         self._scratch.append(f"{self._run_id}-{rung.level}")
-        file = await asyncio.to_thread(publish, spec, store, self._scratch[-1])
+        file = await asyncio.to_thread(publish, spec, store, self._scratch[-1], self.search.limits)
         if dry_run.known:
             await note_known(dry_run.known, dry_run.distinct)
         place = f"iteration {rung.level + 1} of {len(halving.ladder.rungs)}"
@@ -236,6 +238,8 @@ async def ahalving_grid_search(
     return_train_score: bool = True,
     random_state: forms.Seed = None,
     fit_params: forms.Arguments = None,
+    step_seconds: float | None = None,
+    step_memory: forms.Memory = None,
     seed: forms.FromZero = 0,
     name: str = "halving-grid-search",
     store: forms.Store = None,
@@ -266,6 +270,9 @@ async def ahalving_grid_search(
         return_train_score: Whether training scores are computed too.
         random_state: Seed of the samples. Default: derived from seed, so that a second run draws the same.
         fit_params: Arguments of fit, such as groups, sample_weight or step__name.
+        step_seconds: The longest that one fit, transform or scoring may take. With a limit, steps run in
+            processes that can be killed; the last refit has none.
+        step_memory: The most memory that one of them may take, such as "2 GiB".
         seed: Fills every random_state=None, by derivation.
         name: Name of the search, in the UI and in its artifacts.
         store: Folder or URL of the store, or step-store/NAME. Default: tune in PREFECT_HOME.
@@ -300,6 +307,8 @@ async def ahalving_randomized_search(
     return_train_score: bool = True,
     random_state: forms.Seed = None,
     fit_params: forms.Arguments = None,
+    step_seconds: float | None = None,
+    step_memory: forms.Memory = None,
     seed: forms.FromZero = 0,
     name: str = "halving-randomized-search",
     store: forms.Store = None,
@@ -331,6 +340,9 @@ async def ahalving_randomized_search(
         return_train_score: Whether training scores are computed too.
         random_state: Seed of candidates and samples. Default: derived from seed.
         fit_params: Arguments of fit, such as groups, sample_weight or step__name.
+        step_seconds: The longest that one fit, transform or scoring may take. With a limit, steps run in
+            processes that can be killed; the last refit has none.
+        step_memory: The most memory that one of them may take, such as "2 GiB".
         seed: Fills every random_state=None, by derivation.
         name: Name of the search, in the UI and in its artifacts.
         store: Folder or URL of the store, or step-store/NAME. Default: tune in PREFECT_HOME.

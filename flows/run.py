@@ -43,6 +43,7 @@ from prefect_tune.table import (
 )
 from prefect_tune.tasks.batch import publish
 from prefect_tune.tasks.cluster import ClusterLease
+from prefect_tune.tasks.isolation.limits import StepLimits
 from prefect_tune.tasks.runner import TuneTaskRunner
 from prefect_tune.text import short
 
@@ -64,6 +65,7 @@ class Search:
         sklearn: the scikit-learn search it was made from; decides on refit and formats the table.
         store: where results are found and left.
         resources: step name -> Dask resources.
+        limits: what each step may use.
         verbose: 0 is silent, 1 shows progress, 2 the result too.
         started: clock at the call.
         approve: seconds that a person has to approve the best candidate before the refit; 0: nobody is asked.
@@ -73,6 +75,7 @@ class Search:
     sklearn: Any
     store: Any
     resources: Mapping[str, Mapping[str, float]]
+    limits: StepLimits
     verbose: int
     started: float
     approve: int = 0
@@ -93,7 +96,7 @@ async def run_search(search: Search, lease: ClusterLease) -> SearchResult:
     compiled = await asyncio.to_thread(CompiledSearch, spec, store)
     planner = Planner(compiled, lease.n_slots, search.resources)
     dry_run = summarise(compiled)
-    file = await asyncio.to_thread(publish, spec, store, run_id)
+    file = await asyncio.to_thread(publish, spec, store, run_id, search.limits)
     noted = asyncio.create_task(note(partial(search_book, compiled), store, spec.scope))
     try:
         if dry_run.known:

@@ -31,6 +31,7 @@ from prefect_tune.results import SearchResult
 from prefect_tune.search import prepare
 from prefect_tune.tasks.api import api_settings
 from prefect_tune.tasks.cluster import enclosing_cluster
+from prefect_tune.tasks.isolation.limits import limits_of
 
 HANDED_OVER: ContextVar[tuple[Search, Places] | None] = ContextVar("prefect_tune_search", default=None)
 """What the caller has made ready, for the flow run it is about to start in the same process."""
@@ -47,7 +48,7 @@ def ready_search(kind: str, asked: dict[str, Any]) -> Search:
     search = asked.get("sklearn") or build_search(kind, asked, store)
     if search.refit:
         require_models(store, "refit fits one: or pass refit=False")
-    approve = patience_of(asked, refit=bool(search.refit))
+    approve, limits = patience_of(asked, refit=bool(search.refit)), limits_of(asked)
     asked = with_data(asked, store)
     X, y = resolve_data(asked["X"], asked.get("y"), store)
     params = revive(asked.get("fit_params") or {}, store)
@@ -63,6 +64,7 @@ def ready_search(kind: str, asked: dict[str, Any]) -> Search:
         sklearn=search,
         store=store,
         resources=asked.get("resources") or {},
+        limits=limits,
         verbose=asked.get("verbose", 1),
         started=started,
         approve=approve,
@@ -217,6 +219,8 @@ async def agrid_search(
     error_score: forms.ErrorScore = None,
     return_train_score: bool = False,
     fit_params: forms.Arguments = None,
+    step_seconds: float | None = None,
+    step_memory: forms.Memory = None,
     seed: forms.FromZero = 0,
     name: str = "grid-search",
     store: forms.Store = None,
@@ -241,6 +245,9 @@ async def agrid_search(
         error_score: Score of a failed fit; "raise" stops at the first. Default: not a number.
         return_train_score: Whether training scores are computed too.
         fit_params: Arguments of fit, such as groups, sample_weight or step__name.
+        step_seconds: The longest that one fit, transform or scoring may take. With a limit, steps run in
+            processes that can be killed; the last refit has none.
+        step_memory: The most memory that one of them may take, such as "2 GiB".
         seed: Fills every random_state=None, by derivation.
         name: Name of the search, in the UI and in its artifacts.
         store: Folder or URL of the store, or step-store/NAME. Default: tune in PREFECT_HOME.
@@ -270,6 +277,8 @@ async def arandomized_search(
     error_score: forms.ErrorScore = None,
     return_train_score: bool = False,
     fit_params: forms.Arguments = None,
+    step_seconds: float | None = None,
+    step_memory: forms.Memory = None,
     seed: forms.FromZero = 0,
     name: str = "randomized-search",
     store: forms.Store = None,
@@ -296,6 +305,9 @@ async def arandomized_search(
         error_score: Score of a failed fit; "raise" stops at the first. Default: not a number.
         return_train_score: Whether training scores are computed too.
         fit_params: Arguments of fit, such as groups, sample_weight or step__name.
+        step_seconds: The longest that one fit, transform or scoring may take. With a limit, steps run in
+            processes that can be killed; the last refit has none.
+        step_memory: The most memory that one of them may take, such as "2 GiB".
         seed: Fills every random_state=None, by derivation.
         name: Name of the search, in the UI and in its artifacts.
         store: Folder or URL of the store, or step-store/NAME. Default: tune in PREFECT_HOME.

@@ -1,5 +1,5 @@
 """Processes that end with their parent: Dask workers, the temporary API server of a driver, and the cells in
-which objectives run.
+which user code runs.
 
 Rule 1: a child imports nothing of the user's `__main__`; it is told the driver's `sys.path` and no more.
 Rule 2: a child lives in a session of its own, so Ctrl-C reaches only the driver, which then closes in order.
@@ -150,6 +150,4 @@ def _server(options: dict[str, Any], family: _Family) -> None:
 
 
 def _cell(options: dict[str, Any], _: _Family) -> None:
-    from prefect_tune.tasks.objective.inside import serve
-
-    serve(options["socket"])
+    importlib.import_module(options["module"]).serve(options["socket"])

@@ -25,6 +25,7 @@ from prefect_tune.store.failpoints import failpoint
 from prefect_tune.tasks.dataset import Dataset, lend, private_copy, protect, size_of
 from prefect_tune.tasks.feed import ChunkFeed
 from prefect_tune.tasks.growing import Gardener
+from prefect_tune.tasks.isolation.limits import UNWATCHED
 from prefect_tune.tasks.memo import Memo, Outcome, StepFailed
 from prefect_tune.tasks.outcome import OWN
 from prefect_tune.tasks.seeding import seed_globals
@@ -63,6 +64,7 @@ class Evaluator:
         self.known: frozenset[bytes] = frozenset()
         self.ran: list[tuple[str, float]] = []
         self.reused = 0
+        self.watch = UNWATCHED
 
     # -- nodes ---------------------------------------------------------------------------------------
 
@@ -120,7 +122,8 @@ class Evaluator:
         seed_globals(self.spec.seed, node.key)
         start = time.perf_counter()
         try:
-            state, out = self._run(node, inputs)
+            with self.watch.running(node.key.hex()):
+                state, out = self._run(node, inputs)
         except OWN as error:  # user code that exits fails its candidate, not its worker
             raise StepFailed(node, time.perf_counter() - start) from error
         outcome = Outcome(state, out, time.perf_counter() - start)

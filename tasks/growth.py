@@ -65,7 +65,8 @@ def trained_by_calls(
         seed_globals(spec.seed, chain.link(call))
         begun = time.perf_counter()
         if row_count(X):
-            _called(evaluator, family, state.partial_fit, X, rows)
+            with evaluator.watch.running(chain.link(call).hex()):
+                _called(evaluator, family, state.partial_fit, X, rows)
         evaluator.ran.append((family, time.perf_counter() - begun))
         if time.perf_counter() > deadline and call < calls:
             return state, call
@@ -165,7 +166,8 @@ def _fitted(
     def fit(X: Any, *given_y: Any, **arguments: Any) -> None:
         state.fit(X, *given_y, **arguments, **(extra or {}))
 
-    _called(evaluator, family, fit, rows.X, rows)
+    with evaluator.watch.running(chain.key(path).hex()):
+        _called(evaluator, family, fit, rows.X, rows)
     evaluator.ran.append((family, time.perf_counter() - begun))
     return state
 

@@ -149,7 +149,9 @@ class LeafRunner:
         arguments, target = data.score_arguments(leaf.fold, side), data.target(leaf.fold, side)
 
         def ask(X: Any) -> Scores:
-            return score(self.spec.scorer, estimator, X, lend(target), arguments, strict=self.strict)
+            place = f"{leaf.score_keys[0]}/{side}"
+            watched = {"strict": self.strict, "watch": self.evaluator.watch, "place": place}
+            return score(self.spec.scorer, estimator, X, lend(target), arguments, **watched)
 
         try:
             shown = self.evaluator.evaluate(node.inputs[-1]).out

@@ -69,6 +69,24 @@ class BatchOutcome:
     taken_over: int = 0
     seconds: float = 0.0
 
+    def add(self, other: BatchOutcome) -> None:
+        """Takes in what another part of the batch did, all but its seconds."""
+        self.done += other.done
+        self.paused |= other.paused
+        self.records += other.records
+        self.failures += other.failures
+        for family, (count, seconds) in other.ran.items():
+            before = self.ran.get(family, (0, 0.0))
+            self.ran[family] = before[0] + count, before[1] + seconds
+        for warning, count in other.warnings.items():
+            self.warnings[warning] = self.warnings.get(warning, 0) + count
+        self.reused += other.reused
+        self.waited += other.waited
+        self.bytes_written += other.bytes_written
+        self.model = other.model or self.model
+        self.trained += other.trained
+        self.taken_over += other.taken_over
+
 
 # What user code may raise at the expense of its candidate. An interrupt is not the user's Ctrl-C here: that
 # goes to the driver, and no signal reaches the threads of a worker.

@@ -236,7 +236,9 @@ class RoundRunner:
             return
 
         def ask(X: Any) -> Any:
-            return score(self.spec.scorer, estimator, X, lend(target), {}, strict=self.strict)
+            place = chain.score_keys(unit.path)[0]
+            watched = {"strict": self.strict, "watch": self.evaluator.watch, "place": place}
+            return score(self.spec.scorer, estimator, X, lend(target), {}, **watched)
 
         try:
             try:

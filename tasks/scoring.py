@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from prefect_tune.tasks.isolation.limits import UNWATCHED, Stopped, Watch
+from prefect_tune.tasks.outcome import cause_of
+
 
 class ScoreFailed(str):
     """The traceback of a scorer that raised."""
@@ -17,7 +20,15 @@ Scores = dict[str, float | dict[str, float] | ScoreFailed]
 
 
 def score(
-    scorers: Any, estimator: Any, X: Any, y: Any, params: Mapping[str, Any], *, strict: bool = False
+    scorers: Any,
+    estimator: Any,
+    X: Any,
+    y: Any,
+    params: Mapping[str, Any],
+    *,
+    strict: bool = False,
+    watch: Watch = UNWATCHED,
+    place: str = "",
 ) -> Scores:
     """`{metric: score}`; a scorer that raised gives its traceback as `ScoreFailed`.
 
@@ -26,11 +37,25 @@ def score(
         estimator: what the scorers are shown, fitted.
         params: further arguments of the scorers.
         strict: whether the error of a scorer is raised.
+        watch: told that scoring begins, under the key `place`.
 
     Raises:
         Exception: the scorer's own, with `strict`.
         ValueError: when a scorer returns something other than a number.
     """
+    try:
+        with watch.running(place):
+            return _scored(scorers, estimator, X, y, params, strict=strict)
+    except Stopped as error:
+        if strict:
+            raise
+        names = scorers if isinstance(scorers, dict) else ("score",)
+        return {name: ScoreFailed(cause_of(error)) for name in names}
+
+
+def _scored(
+    scorers: Any, estimator: Any, X: Any, y: Any, params: Mapping[str, Any], *, strict: bool
+) -> Scores:
     if isinstance(scorers, dict):
         from sklearn.metrics._scorer import _MultimetricScorer
 

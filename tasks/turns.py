@@ -17,9 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_logger, get_run_logger
-
 from prefect_tune.store import Record
 from prefect_tune.store.leases import leases_of
 from prefect_tune.tasks.outcome import BatchOutcome
@@ -176,6 +173,9 @@ class Turns:
 
 def _logger() -> Any:
     """The logger of the task run, whose lines the UI shows; outside of one that of the package."""
+    from prefect.exceptions import MissingContextError  # late: a cell starts without Prefect
+    from prefect.logging import get_logger, get_run_logger
+
     try:
         return get_run_logger()
     except MissingContextError:

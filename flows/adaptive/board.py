@@ -18,7 +18,7 @@ from prefect_tune.report.text import params_text
 from prefect_tune.rounds import Pace, TrainUnit
 from prefect_tune.store import Record
 from prefect_tune.table import LeafFailure
-from prefect_tune.tasks.batch import SearchFile
+from prefect_tune.tasks.evaluation import SearchFile
 from prefect_tune.tasks.outcome import BatchOutcome
 from prefect_tune.tasks.runner import TuneTaskRunner
 from prefect_tune.training import TrainingSpec

@@ -169,6 +169,19 @@ COMMON = (
         '{"per_candidate": ..., "per_search": ...}. Default: all, so that a larger search trains nothing '
         "again.",
     ),
+    Parameter(
+        "step_seconds",
+        None,
+        float | None,
+        "The longest that one call of partial_fit, fit, transform or scoring may take. With a limit, they "
+        "run in processes that can be killed.",
+    ),
+    Parameter(
+        "step_memory",
+        None,
+        forms.Memory,
+        'The most memory that one of them may take, such as "2 GiB".',
+    ),
     Parameter("seed", 0, forms.FromZero, "Fills every random_state=None, by derivation."),
 )
 PLACES = (

@@ -25,7 +25,7 @@ from prefect_tune.report.text import counted
 from prefect_tune.rounds import RoundBatch, TrainUnit, plan_round
 from prefect_tune.store import Record
 from prefect_tune.store.failpoints import failpoint
-from prefect_tune.tasks.batch import SearchFile
+from prefect_tune.tasks.evaluation import SearchFile
 from prefect_tune.tasks.outcome import BatchOutcome
 from prefect_tune.tasks.runner import TuneTaskRunner
 

@@ -23,6 +23,7 @@ from prefect_tune.flows.places import open_store, require_models
 from prefect_tune.flows.saved import name_of, place_forms, with_chunks
 from prefect_tune.races import Drawn, draw_races, random_state_of
 from prefect_tune.request import column_apart, portable, reference, revive
+from prefect_tune.tasks.isolation.limits import limits_of
 from prefect_tune.training import last_name, own_name, prepare_training
 
 NAMES = {
@@ -74,6 +75,7 @@ def ready_adaptive(kind: str, asked: dict[str, Any]) -> AdaptiveSearch:
         refit=refit is True or split.n_splits > 1,
         keep=_keep(asked.get("keep_checkpoints")),
         resources=_resources(asked.get("resources") or {}, spec.estimator),
+        limits=limits_of(asked),
         verbose=asked.get("verbose", 1),
         started=started,
         approve=approve,

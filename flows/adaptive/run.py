@@ -49,7 +49,7 @@ async def _run(search: AdaptiveSearch, lease: ClusterLease, outage: Outage) -> A
     board = Board(
         spec, store, lease.n_slots, search.drawn.max_resource, search.resources, search.started, watcher
     )
-    file = await asyncio.to_thread(publish, spec, store, run_id)
+    file = await asyncio.to_thread(publish, spec, store, run_id, search.limits)
     explained = noted(partial(rounds_book, search, board), store, spec.scope, board.thread)
     try:
         async with explained:

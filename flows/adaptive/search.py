@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect_tune.races import Drawn
+from prefect_tune.tasks.isolation.limits import StepLimits
 from prefect_tune.training import TrainingSpec
 
 
@@ -38,6 +39,7 @@ class AdaptiveSearch:
         refit: whether the best candidate is trained once more, on all rows.
         keep: which checkpoints stay when the search is over.
         resources: Dask resources of the step that is trained.
+        limits: what each step and each call of `partial_fit` may use.
         verbose: 0 is silent, 1 shows progress, 2 the result too.
         started: clock at the call.
         approve: seconds that a person has to approve the best candidate; 0: nobody is asked.
@@ -49,6 +51,7 @@ class AdaptiveSearch:
     refit: bool
     keep: Keep
     resources: Mapping[str, float]
+    limits: StepLimits
     verbose: int
     started: float
     approve: int = 0

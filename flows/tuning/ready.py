@@ -28,6 +28,7 @@ from prefect_tune.identity import encode as enc
 from prefect_tune.request import portable, revive
 from prefect_tune.search import check_picklable, context_frame
 from prefect_tune.space import SearchSpace, resource_of
+from prefect_tune.tasks.isolation.limits import bytes_of, seconds_of
 from prefect_tune.tasks.objective.protocol import Limits
 from prefect_tune.text import short
 from prefect_tune.tuning.budget import Budget
@@ -290,26 +291,11 @@ def _mode(mode: Any, objective: Objective) -> str:
 
 
 def _limits(asked: dict[str, Any]) -> Limits:
-    seconds = asked.get("trial_seconds")
-    if seconds is not None and not seconds > 0:
-        raise UserError(f"trial_seconds: must be above 0, got {seconds!r}; leave it out for no limit.")
     return Limits(
-        seconds=seconds,
-        memory=_bytes(asked.get("trial_memory")),
+        seconds=seconds_of("trial_seconds", asked.get("trial_seconds")),
+        memory=bytes_of("trial_memory", asked.get("trial_memory")),
         checkpoint_every=_positive("checkpoint_every", asked.get("checkpoint_every")),
     )
-
-
-def _bytes(given: Any) -> int | None:
-    from dask.utils import parse_bytes
-
-    if given is None:
-        return None
-    try:
-        found = int(parse_bytes(given))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"trial_memory: give bytes or a text such as '2 GiB', got {given!r}.") from error
-    return found
 
 
 def _resources(given: Any) -> dict[str, float]:

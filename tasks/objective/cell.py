@@ -10,31 +10,19 @@ the cell then finds what the other has left.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-import psutil
-
-from prefect_tune.tasks.child import start_child
+from prefect_tune.tasks.isolation.cell import GONE, LOOK, START, Cell
 from prefect_tune.tasks.objective.known import look_up
 from prefect_tune.tasks.objective.protocol import Ask, Begun, Ended, Progressed
 from prefect_tune.tasks.turns import Turns
 from prefect_tune.tuning.jobs import Fault, JobOutcome, Reported
 
-_LOOK = 0.1  # seconds between two looks at memory, time and whether the job is still wanted
-_START = 300.0  # seconds that a new cell may take to load the objective
-_GRACE = 1.0  # seconds that a cell gets to end
-
 _lock = threading.Lock()
-_idle: list[Cell] = []
+_idle: list[TrialCell] = []
 
 
 def run_in_cell(ask: Ask, told: Callable[[Reported], None], threads: int = 1) -> JobOutcome:
@@ -69,7 +57,7 @@ def _run(ask: Ask, told: Callable[[Reported], None], threads: int) -> JobOutcome
                 _idle.append(cell)
 
 
-def _take(chain: str, threads: int) -> Cell:
+def _take(chain: str, threads: int) -> TrialCell:
     """The cell for a job: the one that holds its generator, else one that holds none, else a new one."""
     with _lock:
         _idle[:] = [cell for cell in _idle if cell.alive]
@@ -79,10 +67,10 @@ def _take(chain: str, threads: int) -> Cell:
         if wanted:
             _idle.remove(cell := wanted[0])
             return cell
-    return Cell()
+    return TrialCell()
 
 
-class Cell:
+class TrialCell(Cell):
     """A process that runs objectives.
 
     Attributes:
@@ -90,45 +78,33 @@ class Cell:
     """
 
     def __init__(self) -> None:
+        super().__init__("prefect_tune.tasks.objective.inside")
         self.holds = ""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            options = {"socket": theirs.fileno(), "preload": []}
-            self._process: subprocess.Popen[bytes] = start_child(
-                "cell", options, dict(os.environ), pass_fds=(theirs.fileno(),)
-            )
-        self._connection = Connection(ours.detach())
-        self._seen = psutil.Process(self._process.pid)
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can take a job."""
-        return self._process.poll() is None and not self._connection.closed
 
     def run(self, ask: Ask, told: Callable[[Reported], None]) -> JobOutcome:
         """The outcome of one job; the cell may be gone afterwards."""
         heard: list[Reported] = []
-        started = time.monotonic()
+        looked = started = time.monotonic()
         begun = False
         try:
-            self._connection.send(ask)
+            self.tell(ask)
             while True:
-                if self._connection.poll(_LOOK):
-                    message = self._connection.recv()
-                    if isinstance(message, Ended):
-                        return message.outcome
-                    if isinstance(message, Begun):
-                        begun, started = True, time.monotonic()
-                    if isinstance(message, Progressed):
-                        heard.append(message.report)
-                        told(message.report)
-                    if time.monotonic() - started < _LOOK:
-                        continue
+                message = self.hear()
+                if isinstance(message, Ended):
+                    return message.outcome
+                if isinstance(message, Begun):
+                    begun, started = True, time.monotonic()
+                if isinstance(message, Progressed):
+                    heard.append(message.report)
+                    told(message.report)
+                if message is not None and time.monotonic() - looked < LOOK:
+                    continue
+                looked = time.monotonic()
                 if (fault := self._breach(ask, started, begun)) is not None:
                     self.kill()
                     return _fault(ask, heard, *fault)
-        except (EOFError, OSError):  # the process is gone
-            return _fault(ask, heard, Fault.CRASHED, self._epitaph())
+        except GONE:
+            return _fault(ask, heard, Fault.CRASHED, self.epitaph())
 
     def _breach(self, ask: Ask, started: float, begun: bool) -> tuple[Fault, str] | None:
         """The limit that the job has passed, if any."""
@@ -136,44 +112,13 @@ class Cell:
         if Path(ask.file.stop).exists():
             return Fault.LOST, "the search stopped it"
         if not begun:  # the process starts, and imports what the objective needs
-            slow = time.monotonic() - started > _START
-            return (Fault.TIME, f"its process did not start within {_START:.0f} s") if slow else None
+            slow = time.monotonic() - started > START
+            return (Fault.TIME, f"its process did not start within {START:.0f} s") if slow else None
         if limits.seconds is not None and time.monotonic() - started > limits.seconds:
             return Fault.TIME, f"it took longer than trial_seconds={limits.seconds:g}"
-        if limits.memory is not None:
-            with contextlib.suppress(psutil.Error):
-                used = self._seen.memory_info().rss + sum(
-                    child.memory_info().rss for child in self._seen.children(recursive=True)
-                )
-                if used > limits.memory:
-                    return (
-                        Fault.MEMORY,
-                        f"it used {used >> 20} MiB; trial_memory is {limits.memory >> 20} MiB",
-                    )
+        if limits.memory is not None and (used := self.memory()) > limits.memory:
+            return Fault.MEMORY, f"it used {used >> 20} MiB; trial_memory is {limits.memory >> 20} MiB"
         return None
-
-    def _epitaph(self) -> str:
-        """How the process ended, in words."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_GRACE)
-        code = self._process.poll()
-        self.kill()
-        if code is None:
-            return "its process closed the connection"
-        if code < 0:
-            name = signal.Signals(-code).name
-            hint = " (often: the machine ran out of memory)" if name == "SIGKILL" else ""
-            return f"its process was ended by {name}{hint}"
-        return f"its process exited with code {code}"
-
-    def kill(self) -> None:
-        """Ends the process and whatever it has started."""
-        with contextlib.suppress(psutil.Error):
-            for child in self._seen.children(recursive=True):
-                child.kill()
-        self._process.kill()
-        self._process.wait()
-        self._connection.close()
 
 
 def _fault(ask: Ask, heard: list[Reported], fault: Fault, cause: str) -> JobOutcome:

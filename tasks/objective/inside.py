@@ -6,10 +6,9 @@ It imports neither Prefect nor Dask, so that it starts fast; user code may impor
 from __future__ import annotations
 
 import contextlib
-import signal
-import sys
 from multiprocessing.connection import Connection
 
+from prefect_tune.tasks.isolation.serving import answer_all, flush
 from prefect_tune.tasks.objective.protocol import Ask, Begun, Ended, ObjectiveFile, Progressed
 from prefect_tune.tasks.objective.training import Kept, Training
 from prefect_tune.tasks.outcome import cause_of, tail_of, trace_of
@@ -22,18 +21,10 @@ from prefect_tune.tuning.objective import Objective
 
 def serve(descriptor: int) -> None:
     """Answers every `Ask` on the socket; returns when the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = Connection(descriptor)
-    cell = Cell(connection)
-    while True:
-        try:
-            connection.send(Ended(cell.answer(connection.recv())))
-        except (EOFError, ConnectionError):  # the worker is gone, however it went
-            break
+    cell = Cell(connection := Connection(descriptor))
+    answer_all(connection, lambda ask: Ended(cell.answer(ask)))
     cell.forget()
-    with contextlib.suppress(Exception):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    flush()
 
 
 class Cell:

@@ -63,7 +63,7 @@ async def _run(ready: Any, slots: int) -> AdaptiveResult:
     board = Board(
         ready.spec, ready.store, slots, ready.drawn.max_resource, ready.resources, ready.started, told
     )
-    file, runner = publish(ready.spec, ready.store, uuid.uuid4().hex), Threads(slots)
+    file, runner = publish(ready.spec, ready.store, uuid.uuid4().hex, ready.limits), Threads(slots)
     try:
         await PrefixDispatch(board, file, runner).fit_all()
         await board.off_loop(board.foresee, ready.drawn.races)

@@ -25,11 +25,24 @@ def until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
+FRUGAL = {
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
+}
+"""A server that writes in batches, without services that nothing here needs: half the processor time."""
+
+
 class ApiProcess:
     """A Prefect API in a process of its own, at one port and with one database, whenever it is started."""
 
     def __init__(self, home: Path) -> None:
-        self.environment = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_SERVER_UI_ENABLED": "false"}
+        self.environment = {**os.environ, **FRUGAL, "PREFECT_HOME": str(home)}
         self.environment.pop("PREFECT_API_URL", None)
         self.port, self.process = 0, None
         self.start()

@@ -34,8 +34,9 @@ from prefect_tune.table import (
     select_best,
     warn_or_raise,
 )
-from prefect_tune.tasks import batch as batches
-from prefect_tune.tasks.batch import evaluate_batch, publish
+from prefect_tune.tasks import evaluation
+from prefect_tune.tasks.batch import evaluate, publish
+from prefect_tune.tasks.isolation.limits import NO_LIMITS, StepLimits
 
 METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples", "inverse_transform")
 
@@ -76,7 +77,7 @@ class Run:
 
 def forget() -> None:
     """Nothing; what this process remembers of earlier batches is dropped."""
-    vars(batches._local).clear()
+    vars(evaluation._local).clear()
 
 
 def run_ours(
@@ -89,6 +90,7 @@ def run_ours(
     seed: int = 0,
     name: str = "search",
     arrange: Callable[[list[Batch]], Iterable[Batch]] = list,
+    limits: StepLimits = NO_LIMITS,
     **params: Any,
 ) -> Run:
     """Our run of an unfitted scikit-learn search, in this process.
@@ -97,6 +99,7 @@ def run_ours(
         root: folder of the store.
         slots: threads to plan for; more make smaller batches.
         arrange: may reorder the batches, prefixes before what needs them.
+        limits: of each step; with any, steps run in a process of their own.
         **params: arguments of `fit`.
     """
     store = StepStore.open(root)
@@ -106,7 +109,7 @@ def run_ours(
     planner = Planner(compiled, slots)
     planned = planner.batches()
     run = Run(plan=summarise(compiled, len(planned)), uncacheable=spec.uncacheable())
-    file = publish(spec, store, "run")
+    file = publish(spec, store, "run", limits)
     failures: dict[bytes, LeafFailure] = {}
     for batch in arrange(planned):
         _absorb(compiled, _alone(file, batch), run.ran, failures)
@@ -129,7 +132,7 @@ def run_ours(
 def _alone(file: Any, batch: Batch) -> Any:
     forget()
     # Neither the file nor the batch may depend on this process: both travel.
-    return evaluate_batch(*copy.deepcopy((file, batch)))
+    return evaluate(*copy.deepcopy((file, batch)))
 
 
 def _absorb(compiled: CompiledSearch, outcome: Any, ran: Counter, failures: dict[bytes, LeafFailure]) -> None:
@@ -144,20 +147,27 @@ def _absorb(compiled: CompiledSearch, outcome: Any, ran: Counter, failures: dict
 
 
 def assert_equal_search(
-    make: Callable[[], Any], X: Any, y: Any = None, *, root: Path, shown: Any = None, **params: Any
+    make: Callable[[], Any],
+    X: Any,
+    y: Any = None,
+    *,
+    root: Path,
+    shown: Any = None,
+    limits: StepLimits = NO_LIMITS,
+    **params: Any,
 ) -> Run:
     """Our run, after its table, its winner and its model were found equal to scikit-learn's.
 
     Args:
         make: gives a fresh unfitted search at each call.
         shown: rows to predict; None: X.
+        limits: of each step of ours.
     """
     theirs = copy.deepcopy(make())  # a cv with a generator moves on when it is used
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ours = run_ours(
-            copy.deepcopy(make()), copy.deepcopy(X), copy.deepcopy(y), root=root, **copy.deepcopy(params)
-        )
+        given = (copy.deepcopy(make()), copy.deepcopy(X), copy.deepcopy(y))
+        ours = run_ours(*given, root=root, limits=limits, **copy.deepcopy(params))
         theirs.fit(copy.deepcopy(X), copy.deepcopy(y), **copy.deepcopy(params))
     assert_same_table(ours.table, theirs.cv_results_)
     if hasattr(theirs, "best_index_"):

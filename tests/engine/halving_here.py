@@ -20,7 +20,7 @@ from prefect_tune.plan import CompiledSearch
 from prefect_tune.results import ModelRef
 from prefect_tune.store import StepStore
 from prefect_tune.table import LeafFailure
-from prefect_tune.tasks.batch import evaluate_batch, publish
+from prefect_tune.tasks.batch import evaluate, publish
 
 
 class Here:
@@ -58,7 +58,7 @@ class Here:
 
         def alone(batch: Any) -> Any:
             forget()
-            return evaluate_batch(*copy.deepcopy((file, batch)))
+            return evaluate(*copy.deepcopy((file, batch)))
 
         for batch in planner.batches():
             outcome = alone(batch)

@@ -32,7 +32,7 @@ class Learner(ClassifierMixin, BaseEstimator):
 
     Args:
         rate: step size; it tells one candidate from another.
-        wrong: what goes wrong: "" or one of "raises", "exits", "nan".
+        wrong: what goes wrong: "" or one of "raises", "exits", "dies", "hangs", "nan".
         at: the call at which it does.
         writes: whether it overwrites the rows that it is given.
         pause: seconds that a call takes.
@@ -51,6 +51,10 @@ class Learner(ClassifierMixin, BaseEstimator):
             raise ArithmeticError(f"told to fail at call {self.at}")
         if self.calls_ == self.at and self.wrong == "exits":
             raise SystemExit(3)
+        if self.calls_ == self.at and self.wrong == "dies":
+            os._exit(0)
+        if self.calls_ == self.at and self.wrong == "hangs":
+            time.sleep(3600)
         if self.writes:
             X -= 1.0
         rows = np.column_stack([X, np.ones(len(X))])

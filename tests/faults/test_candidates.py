@@ -50,11 +50,14 @@ def test_bad_candidate(kind: str, does: str, world: World, golden: GoldenOf) -> 
 
 
 @pytest.mark.parametrize("does", ENDLESS)
-def test_endless_candidate(does: str, world: World, golden: GoldenOf) -> None:
-    """With limits, an objective that hangs or eats memory is ended with its process; the others go on."""
-    found = world.start("tune", does=does, trial_seconds=3, trial_memory="700 MiB").well()
-    assert siblings(found["table"], "tune") == siblings(golden("tune", "raise").found["table"], "tune"), "O1"
-    failed_by_name(found, [("5", ENDLESS[does])])
+@pytest.mark.parametrize("kind", ["grid", "halving", "tune"])
+def test_endless_candidate(kind: str, does: str, world: World, golden: GoldenOf) -> None:
+    """With limits, a candidate that hangs or eats memory is ended with its process; the others go on."""
+    unit, seconds = "trial" if kind == "tune" else "step", 3 if "seconds" in ENDLESS[does] else 60
+    found = world.start(kind, does=does, **{f"{unit}_seconds": seconds, f"{unit}_memory": "700 MiB"}).well()
+    assert siblings(found["table"], kind) == siblings(golden(kind, "raise").found["table"], kind), "O1"
+    assert found["failures"], "O6"
+    failed_by_name({"failures": found["failures"][:1]}, [("5", ENDLESS[does].replace("trial", unit))])
     store_is_whole(world.store)
 
 

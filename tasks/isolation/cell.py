@@ -1,0 +1,89 @@
+"""The worker's end of a cell: a process of its own for user code, watched while it works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from multiprocessing.connection import Connection
+from typing import Any
+
+import psutil
+
+from prefect_tune.tasks.child import start_child
+from prefect_tune.tasks.isolation.limits import held_by
+
+LOOK = 0.1
+"""Seconds between two looks at memory, time and whether the work is still wanted."""
+START = 300.0
+"""Seconds that a new cell may take to load what it is to run."""
+GONE = (EOFError, OSError)
+"""What talking to a cell raises whose process is gone."""
+_GRACE = 1.0  # seconds that a process gets to end
+
+
+class Cell:
+    """A process that runs what it is told, one thing after the other.
+
+    Args:
+        module: with a function `serve(descriptor)`, which talks over the socket until that is closed.
+    """
+
+    def __init__(self, module: str) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            options = {"socket": theirs.fileno(), "module": module}
+            self._process: subprocess.Popen[bytes] = start_child(
+                "cell", options, dict(os.environ), pass_fds=(theirs.fileno(),)
+            )
+        self._connection = Connection(ours.detach())
+        self._seen = psutil.Process(self._process.pid)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be told anything."""
+        return self._process.poll() is None and not self._connection.closed
+
+    def tell(self, message: Any) -> None:
+        """Sends a message."""
+        self._connection.send(message)
+
+    def hear(self) -> Any:
+        """The next message; None if there is none within `LOOK` seconds."""
+        return self._connection.recv() if self._connection.poll(LOOK) else None
+
+    def memory(self) -> int:
+        """Bytes that the process and those it has started have made, 0 once they are gone."""
+        with contextlib.suppress(psutil.Error):
+            return sum(map(_made, [self._seen, *self._seen.children(recursive=True)]))
+        return 0
+
+    def epitaph(self) -> str:
+        """How the process ended, in words; it is gone then."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE)
+        code = self._process.poll()
+        self.kill()
+        if code is None:
+            return "its process closed the connection"
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = " (often: the machine ran out of memory)" if name == "SIGKILL" else ""
+            return f"its process was ended by {name}{hint}"
+        return f"its process exited with code {code}"
+
+    def kill(self) -> None:
+        """Ends the process and whatever it has started."""
+        with contextlib.suppress(psutil.Error):
+            for child in self._seen.children(recursive=True):
+                child.kill()
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+
+
+def _made(process: psutil.Process) -> int:
+    """Bytes that a process has made; where the system does not tell, all that it holds."""
+    return held_by(process.pid) or int(process.memory_info().rss)

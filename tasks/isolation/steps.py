@@ -1,0 +1,140 @@
+"""The worker's end of a cell that runs the steps of searches.
+
+Rule 1: the cell does one candidate and fold at a time; what it is at when it is killed is all that is lost.
+Rule 2: a step that was stopped has failed, for all candidates that need it; this worker does not try it again
+in the same run.
+Rule 3: what happens while nothing of the user's runs is nobody's fault: it is tried once more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from prefect_tune.batches import Batch
+from prefect_tune.errors import InfrastructureError
+from prefect_tune.rounds import RoundBatch
+from prefect_tune.tasks.evaluation import SearchFile
+from prefect_tune.tasks.isolation.cell import GONE, LOOK, START, Cell
+from prefect_tune.tasks.isolation.limits import At, StepLimits
+from prefect_tune.tasks.isolation.protocol import Ask, Ended, Raised
+from prefect_tune.tasks.outcome import BatchOutcome
+
+_ATTEMPTS = 2
+_local = threading.local()
+
+
+class _Broken(Exception):
+    """The cell is gone; at which step, and why."""
+
+    def __init__(self, place: str | None, why: str) -> None:
+        super().__init__(place, why)
+        self.place, self.why = place, why
+
+
+def evaluate_isolated(search: SearchFile, batch: Batch | RoundBatch) -> BatchOutcome:
+    """What running `batch` in a cell of this thread gives.
+
+    Raises:
+        Exception: the user's own, with `error_score="raise"`.
+        InfrastructureError: the cell cannot be started, or ends while no step runs.
+    """
+    outcome, start = BatchOutcome(), time.perf_counter()
+    for part, last in _parts(batch, outcome, start):
+        outcome.add(_evaluated(search, part, last=last))
+    outcome.seconds = time.perf_counter() - start
+    return outcome
+
+
+def _parts(batch: Any, outcome: BatchOutcome, start: float) -> Iterator[tuple[Any, bool]]:
+    """(a batch of one leaf, whether it is the last), as long as there is time."""
+    for number, leaf in enumerate(batch.leaves, 1):
+        left = None if batch.budget is None else batch.budget - (time.perf_counter() - start)
+        if left is not None and left <= 0 and outcome.done:
+            return
+        budget = None if left is None else max(left, 1e-3)
+        yield dataclasses.replace(batch, leaves=(leaf,), budget=budget), number == len(batch.leaves)
+
+
+def _evaluated(search: SearchFile, part: Batch | RoundBatch, *, last: bool) -> BatchOutcome:
+    stopped, attempts = _stopped(search), 0
+    while True:
+        try:
+            return _answer(_cell(), Ask(search, part, dict(stopped), last), search.limits)
+        except _Broken as broken:
+            if broken.place is not None:
+                stopped[broken.place] = broken.why
+                continue
+            attempts += 1
+            if attempts == _ATTEMPTS:
+                raise InfrastructureError(
+                    f"the process for the steps of this search ended {attempts} times while no step ran: "
+                    f"{broken.why}. Look at what the worker printed, or leave out step_seconds and "
+                    "step_memory."
+                ) from None
+
+
+def _stopped(search: SearchFile) -> dict[str, str]:
+    """Steps of this run that were stopped here -> why."""
+    run = (search.path, search.digest)
+    if vars(_local).get("run") != run:
+        _local.run, _local.stopped = run, {}
+    return _local.stopped
+
+
+def _cell() -> Cell:
+    """This thread's cell, kept between batches."""
+    cell = vars(_local).get("cell")
+    if cell is None or not cell.alive:
+        cell = _local.cell = Cell("prefect_tune.tasks.isolation.inside")
+    return cell
+
+
+def _answer(cell: Cell, ask: Ask, limits: StepLimits) -> BatchOutcome:
+    """The outcome of one leaf.
+
+    Raises:
+        _Broken: the cell is gone, by itself or because it was killed.
+        Exception: what the cell says was raised.
+    """
+    message = _last_message(cell, ask, limits)
+    if isinstance(message, Raised):
+        raise pickle.loads(message.error)
+    return message.outcome
+
+
+def _last_message(cell: Cell, ask: Ask, limits: StepLimits) -> Ended | Raised:
+    """What the cell says in the end, watched until then."""
+    at, looked = At(), time.monotonic()
+    since = looked
+    try:
+        cell.tell(ask)
+        while True:
+            message = cell.hear()
+            if isinstance(message, (Ended, Raised)):
+                return message
+            if isinstance(message, At):
+                at, since = message, time.monotonic()
+            if message is not None and time.monotonic() - looked < LOOK:
+                continue
+            looked = time.monotonic()
+            if why := _breach(cell, at, looked - since, limits):
+                cell.kill()
+                raise _Broken(at.place, why)
+    except GONE as error:
+        raise _Broken(at.place, cell.epitaph()) from error
+
+
+def _breach(cell: Cell, at: At, seconds: float, limits: StepLimits) -> str:
+    """How the cell has passed a limit; empty if it has not."""
+    if at.place is None:
+        return f"it did nothing for {START:.0f} s" if seconds > START else ""
+    if limits.seconds is not None and seconds > limits.seconds:
+        return f"it took longer than step_seconds={limits.seconds:g}"
+    if limits.memory is not None and (used := cell.memory() - at.held) > limits.memory:
+        return f"it took {used >> 20} MiB; step_memory is {limits.memory >> 20} MiB"
+    return ""
