@@ -78,7 +78,7 @@ docs: $(VENV)/.with-docs ## the documentation as a site in build/site; a warning
 	@$(RUN) -m sphinx -q -W --keep-going -d build/site-read -c docs . build/site
 	@echo "build/site/docs/index.html"
 
-bench: $(VENV)/.with-bench ## all benchmarks, and docs/benchmarks.md of them (hours; ARGS=--quick: ten minutes)
+bench: $(VENV)/.with-bench ## all benchmarks, and docs/benchmarks.md of them (an hour; ARGS="--sizes all": hours)
 	@$(RUN) benchmarks/page.py $(ARGS)
 
 bench-grid: $(VENV)/.with-bench ## the grid search side by side with scikit-learn and dask-ml

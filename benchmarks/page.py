@@ -1,10 +1,11 @@
 """All benchmarks one after the other, and one page of what they found: docs/benchmarks.md.
 
-    python benchmarks/page.py [--quick] [--only grid adaptive tuners scale] [--kept FOLDER] [--page FILE]
+    python benchmarks/page.py [--sizes usual] [--only grid adaptive tuners scale] [--kept FOLDER]
 
 Each runs in a process of its own and leaves its measurements as JSON, and the lines that it printed, in the
 folder of what is kept; the page is made of what lies there, so that one that did not run keeps its part.
-`--quick` takes small sizes: some ten minutes instead of some hours, for a look, not for publishing.
+Sizes are `quick` (some ten minutes, for a look, not for publishing), `usual` (less than an hour) or `all`:
+every case, at the size that the README has (hours).
 """
 
 from __future__ import annotations
@@ -36,37 +37,48 @@ class Benchmark:
     Attributes:
         script: its file.
         title: of its part of the page.
-        quick: arguments for small sizes.
+        quick, usual: arguments for these sizes; without any it runs in full.
     """
 
     script: str
     title: str
-    quick: tuple[str, ...]
+    quick: str
+    usual: str
+
+    def arguments(self, sizes: str) -> list[str]:
+        """The arguments of the script for `quick`, `usual` or `all`."""
+        return {"quick": self.quick, "usual": self.usual, "all": ""}[sizes].split()
 
 
 BENCHMARKS = {
     "grid": Benchmark(
         "grid_search.py",
         "Grid search, beside scikit-learn and dask-ml",
-        ("--rounds", "1", "--case", "a", "d", "e", "f", "g"),
+        quick="--rounds 1 --case a d e f g",
+        usual="--rounds 1",
     ),
     "adaptive": Benchmark(
         "adaptive.py",
         "Hyperband, beside dask-ml",
-        ("--rounds", "1", "--case", "a", "c"),
+        quick="--rounds 1 --case a c",
+        usual="--rounds 1 --seeds 1 --unit 0.4 --workers 8 16 32 64",
     ),
     "tuners": Benchmark(
         "tuners.py",
         "Searches over any objective, beside Ray Tune and Optuna",
-        ("--case", "b", "c", "--trials", "60", "--rounds", "1"),
+        quick="--case b c --trials 60 --rounds 1",
+        usual="--case b c d --rounds 1",
     ),
     "scale": Benchmark(
-        "scale.py", "What planning and driving cost as a search grows", ("--most", "10000", "--real", "300")
+        "scale.py",
+        "What planning and driving cost as a search grows",
+        quick="--most 10000 --real 300",
+        usual="--most 10000",
     ),
 }
 
 
-def run(name: str, quick: bool, kept: Path) -> None:
+def run(name: str, sizes: str, kept: Path) -> None:
     """Nothing; the measurements of that benchmark lie in the folder.
 
     Raises:
@@ -74,14 +86,14 @@ def run(name: str, quick: bool, kept: Path) -> None:
     """
     asked = BENCHMARKS[name]
     found = kept / f"{name}.json"
-    sizes = asked.quick if quick else ()
-    command = [sys.executable, str(HERE / asked.script), "--json", str(found), *sizes]
+    arguments = asked.arguments(sizes)
+    command = [sys.executable, str(HERE / asked.script), "--json", str(found), *arguments]
     began = time.time()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     sys.stdout.write(done.stdout)
     about = {
         "lines": [line for line in done.stdout.splitlines() if line.startswith("(")],
-        "command": " ".join([f"python benchmarks/{asked.script}", *sizes]),
+        "command": " ".join([f"python benchmarks/{asked.script}", *arguments]),
         "when": datetime.date.fromtimestamp(began).isoformat(),
         "minutes": round((time.time() - began) / 60, 1),
         "load": round(os.getloadavg()[2], 1),
@@ -118,7 +130,7 @@ def page(kept: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, some ten minutes")
+    parser.add_argument("--sizes", choices=["quick", "usual", "all"], default="usual", help="see above")
     parser.add_argument("--only", nargs="*", default=list(BENCHMARKS), choices=list(BENCHMARKS))
     parser.add_argument("--kept", type=Path, default=ROOT / "build" / "bench", help="where measurements lie")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md")
@@ -128,7 +140,7 @@ def main() -> None:
     for number, name in enumerate(asked.only, 1):
         print(f"[{number}/{len(asked.only)}] {BENCHMARKS[name].title}", flush=True)
         try:
-            run(name, asked.quick, asked.kept)
+            run(name, asked.sizes, asked.kept)
         except subprocess.CalledProcessError as error:
             failed.append(f"{name} (exit code {error.returncode})")
         asked.page.write_text(page(asked.kept), encoding="utf-8")
