@@ -22,7 +22,7 @@ unexport PYTHONHOME
 .DEFAULT_GOAL := help
 # Two installs into one environment at once would trip over each other.
 .NOTPARALLEL:
-.PHONY: help demo test test-recovery test-faults soak browser screenshots check lint types docs audit
+.PHONY: help demo test test-recovery test-faults soak endurance browser screenshots check lint types docs audit
 .PHONY: bench bench-grid bench-adaptive bench-tuners bench-scale clean
 
 help: ## this list
@@ -42,8 +42,13 @@ test-faults: $(VENV)/.with-test ## the fault matrix: everything that can be kill
 
 # Each seed is a search in a world without a clock, whose faults it draws; `make test` runs some hundreds of them.
 SEEDS ?= 10000
-soak: $(VENV)/.with-test ## simulated searches under faults, SEEDS of each kind (10000: a quarter of an hour)
+PAIRS ?= 1000000
+soak: $(VENV)/.with-test ## simulated searches under faults, SEEDS of each kind, and PAIRS of values (half an hour)
 	@$(RUN) tests/simulation/soak.py --seeds $(SEEDS) $(ARGS)
+	@PAIRS=$(PAIRS) $(RUN) -m pytest -q -n 0 tests/pure/identity/test_near.py
+
+endurance: $(VENV)/.with-test ## hours of searches with faults in one process, which may not grow (two hours)
+	@$(RUN) tests/faults/endurance.py $(ARGS)
 
 browser: # Chromium for the browser tests, where it can be installed
 	@tests/browser/install_chromium.sh

@@ -15,7 +15,8 @@ from prefect_tune.wrappers import ParallelPostFit
 
 _OURS = (
     "refit", "cv", "validation", "chunk_size", "columns", "resource", "error_score", "prefix_rows",
-    "keep_checkpoints", "n_jobs", "cluster", "store", "seed", "resources",
+    "keep_checkpoints", "n_jobs", "cluster", "store", "seed", "resources", "step_seconds",
+    "step_memory",
 )  # fmt: skip
 
 

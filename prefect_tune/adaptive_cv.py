@@ -38,7 +38,7 @@ class HyperbandSearchCV(AdaptiveSearchCV):
         cv, validation, chunk_size, columns, resource, error_score, prefix_rows, keep_checkpoints: as in
             `hyperband_search`.
         n_jobs: number of local workers; None: all cores.
-        cluster, store, seed, resources: as in `GridSearchCV` here.
+        cluster, store, seed, resources, step_seconds, step_memory: as in `GridSearchCV` here.
 
     Attributes:
         best_estimator_, best_params_, best_score_, best_index_, cv_results_, history_, model_history_,
@@ -84,6 +84,8 @@ class HyperbandSearchCV(AdaptiveSearchCV):
         store: Any = None,
         seed: int = 0,
         resources: Mapping[str, Any] | None = None,
+        step_seconds: float | None = None,
+        step_memory: Any = None,
     ) -> None:
         self._keep(locals())
 
@@ -160,6 +162,8 @@ class SuccessiveHalvingSearchCV(AdaptiveSearchCV):
         store: Any = None,
         seed: int = 0,
         resources: Mapping[str, Any] | None = None,
+        step_seconds: float | None = None,
+        step_memory: Any = None,
     ) -> None:
         self._keep(locals())
 
@@ -213,6 +217,8 @@ class IncrementalSearchCV(AdaptiveSearchCV):
         store: Any = None,
         seed: int = 0,
         resources: Mapping[str, Any] | None = None,
+        step_seconds: float | None = None,
+        step_memory: Any = None,
     ) -> None:
         self._keep(locals())
 
@@ -285,5 +291,7 @@ class InverseDecaySearchCV(AdaptiveSearchCV):
         store: Any = None,
         seed: int = 0,
         resources: Mapping[str, Any] | None = None,
+        step_seconds: float | None = None,
+        step_memory: Any = None,
     ) -> None:
         self._keep(locals())

@@ -57,8 +57,8 @@ class HalvingGridSearchCV(_HalvingSearch, model_selection.HalvingGridSearchCV):
         estimator, param_grid, factor, resource, max_resources, min_resources, aggressive_elimination, cv,
         scoring, refit, error_score, return_train_score, random_state, n_jobs, verbose: as in scikit-learn.
             `n_jobs` is the number of local workers (None: all cores) where no cluster is given.
-        cluster, store, seed, resources: as in `GridSearchCV` here. `resources` are those of Dask, `resource`
-            is what grows.
+        cluster, store, seed, resources, step_seconds, step_memory: as in `GridSearchCV` here. `resources` are
+            those of Dask, `resource` is what grows.
 
     Attributes:
         search_result_: the `HalvingResult`: cost, reuse, failures, who came how far. `cost.trained` and
@@ -91,6 +91,8 @@ class HalvingGridSearchCV(_HalvingSearch, model_selection.HalvingGridSearchCV):
         store: Any = None,
         seed: int = 0,
         resources: Mapping[str, Any] | None = None,
+        step_seconds: float | None = None,
+        step_memory: Any = None,
     ) -> None:
         super().__init__(
             estimator,
@@ -110,6 +112,7 @@ class HalvingGridSearchCV(_HalvingSearch, model_selection.HalvingGridSearchCV):
             verbose=verbose,
         )
         self.cluster, self.store, self.seed, self.resources = cluster, store, seed, resources
+        self.step_seconds, self.step_memory = step_seconds, step_memory
 
     def _space(self) -> dict[str, Any]:
         return {"param_grid": self.param_grid, **super()._space()}
@@ -122,7 +125,7 @@ class HalvingRandomSearchCV(_HalvingSearch, model_selection.HalvingRandomSearchC
         estimator, param_distributions, n_candidates, factor, resource, max_resources, min_resources,
         aggressive_elimination, cv, scoring, refit, error_score, return_train_score, random_state, n_jobs,
         verbose: as in scikit-learn.
-        cluster, store, seed, resources: as in `HalvingGridSearchCV` here.
+        cluster, store, seed, resources, step_seconds, step_memory: as in `HalvingGridSearchCV` here.
     """
 
     _flow_name = "halving-randomized-search"
@@ -150,6 +153,8 @@ class HalvingRandomSearchCV(_HalvingSearch, model_selection.HalvingRandomSearchC
         store: Any = None,
         seed: int = 0,
         resources: Mapping[str, Any] | None = None,
+        step_seconds: float | None = None,
+        step_memory: Any = None,
     ) -> None:
         super().__init__(
             estimator,
@@ -170,6 +175,7 @@ class HalvingRandomSearchCV(_HalvingSearch, model_selection.HalvingRandomSearchC
             verbose=verbose,
         )
         self.cluster, self.store, self.seed, self.resources = cluster, store, seed, resources
+        self.step_seconds, self.step_memory = step_seconds, step_memory
 
     def _space(self) -> dict[str, Any]:
         space = {"param_distributions": self.param_distributions, "n_candidates": self.n_candidates}

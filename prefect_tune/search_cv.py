@@ -52,6 +52,8 @@ class _FlowSearch:
             "cluster": self.cluster,  # type: ignore[attr-defined]
             "n_workers": workers,
             "resources": self.resources,  # type: ignore[attr-defined]
+            "step_seconds": self.step_seconds,  # type: ignore[attr-defined]
+            "step_memory": self.step_memory,  # type: ignore[attr-defined]
             "verbose": self.verbose,  # type: ignore[attr-defined]
         }
         self._adopt(self._flow().start(asked))
@@ -97,6 +99,9 @@ class GridSearchCV(_FlowSearch, model_selection.GridSearchCV):
         store: folder of the store; None: `tune` in PREFECT_HOME.
         seed: fills every `random_state=None`, by derivation, so that results repeat and may be shared.
         resources: Dask resources by step, such as `{"clf": {"GPU": 1}}`.
+        step_seconds: the longest that one fit, transform or scoring may take. With a limit, steps run in
+            processes that can be killed.
+        step_memory: the most memory that one of them may take: bytes, or a text such as "2 GiB".
 
     Attributes:
         search_result_: the `SearchResult`: cost, reuse, failures, where the report lies.
@@ -123,6 +128,8 @@ class GridSearchCV(_FlowSearch, model_selection.GridSearchCV):
         store: Any = None,
         seed: int = 0,
         resources: Mapping[str, Any] | None = None,
+        step_seconds: float | None = None,
+        step_memory: Any = None,
     ) -> None:
         super().__init__(
             estimator,
@@ -137,6 +144,7 @@ class GridSearchCV(_FlowSearch, model_selection.GridSearchCV):
             return_train_score=return_train_score,
         )
         self.cluster, self.store, self.seed, self.resources = cluster, store, seed, resources
+        self.step_seconds, self.step_memory = step_seconds, step_memory
 
     def _space(self) -> dict[str, Any]:
         return {"param_grid": self.param_grid}
@@ -150,7 +158,7 @@ class RandomizedSearchCV(_FlowSearch, model_selection.RandomizedSearchCV):
     Args:
         estimator, param_distributions, n_iter, scoring, n_jobs, refit, cv, verbose, pre_dispatch,
         random_state, error_score, return_train_score: as in scikit-learn.
-        cluster, store, seed, resources: as in `GridSearchCV` here.
+        cluster, store, seed, resources, step_seconds, step_memory: as in `GridSearchCV` here.
     """
 
     _flow_name = "randomized-search"
@@ -174,6 +182,8 @@ class RandomizedSearchCV(_FlowSearch, model_selection.RandomizedSearchCV):
         store: Any = None,
         seed: int = 0,
         resources: Mapping[str, Any] | None = None,
+        step_seconds: float | None = None,
+        step_memory: Any = None,
     ) -> None:
         super().__init__(
             estimator,
@@ -190,6 +200,7 @@ class RandomizedSearchCV(_FlowSearch, model_selection.RandomizedSearchCV):
             return_train_score=return_train_score,
         )
         self.cluster, self.store, self.seed, self.resources = cluster, store, seed, resources
+        self.step_seconds, self.step_memory = step_seconds, step_memory
 
     def _space(self) -> dict[str, Any]:
         space = {"param_distributions": self.param_distributions, "n_iter": self.n_iter}

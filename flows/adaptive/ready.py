@@ -43,7 +43,7 @@ def ready_adaptive(kind: str, asked: dict[str, Any]) -> AdaptiveSearch:
     started = time.perf_counter()
     store = open_store(asked.get("store"))
     require_models(store, "training goes on from one round to the next with them")
-    approve = patience_of(asked)
+    approve, limits = patience_of(asked), limits_of(asked)
     asked = with_chunks(revived(asked, store), store)
     drawn = drawn_races(kind, asked)
     arguments = _arguments(asked, store)
@@ -75,7 +75,7 @@ def ready_adaptive(kind: str, asked: dict[str, Any]) -> AdaptiveSearch:
         refit=refit is True or split.n_splits > 1,
         keep=_keep(asked.get("keep_checkpoints")),
         resources=_resources(asked.get("resources") or {}, spec.estimator),
-        limits=limits_of(asked),
+        limits=limits,
         verbose=asked.get("verbose", 1),
         started=started,
         approve=approve,

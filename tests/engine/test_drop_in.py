@@ -27,7 +27,7 @@ from toys import accuracy, two_scores
 import prefect_tune
 from prefect_tune.results import SearchResult
 
-OWN = ["cluster", "store", "seed", "resources"]
+OWN = ["cluster", "store", "seed", "resources", "step_seconds", "step_memory"]
 PAIRS = [
     (prefect_tune.GridSearchCV, model_selection.GridSearchCV),
     (prefect_tune.RandomizedSearchCV, model_selection.RandomizedSearchCV),

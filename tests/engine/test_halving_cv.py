@@ -209,7 +209,8 @@ def test_constructor_takes_what_sklearns_takes(name: str) -> None:
     assert [(p.name, p.kind, repr(p.default)) for p in mine[: len(other)]] == [
         (p.name, p.kind, repr(p.default)) for p in other
     ]
-    assert [p.name for p in mine[len(other) :]] == ["cluster", "store", "seed", "resources"]
+    own = ["cluster", "store", "seed", "resources", "step_seconds", "step_memory"]
+    assert [p.name for p in mine[len(other) :]] == own
     assert issubclass(getattr(prefect_tune, name), getattr(model_selection, name))
 
 

@@ -18,15 +18,26 @@ from adaptive_here import search
 from differential import Run, assert_equal_search, run_ours
 from learners import Learner
 from odd import Odd, OddScaler, Reader
+from sklearn import model_selection
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from prefect_tune import grid_search, hyperband_search
+from prefect_tune import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    HyperbandSearchCV,
+    IncrementalSearchCV,
+    InverseDecaySearchCV,
+    RandomizedSearchCV,
+    SuccessiveHalvingSearchCV,
+    grid_search,
+    hyperband_search,
+)
 from prefect_tune.errors import UserError
 from prefect_tune.tasks.isolation import steps
 from prefect_tune.tasks.isolation.limits import StepLimits, Stopped, held_by
@@ -53,7 +64,7 @@ def noted(notes: Path) -> Counter[str]:
 
 def run(estimator: Any, grid: Any, root: Path, *, limits: StepLimits = LIMITS, **options: Any) -> Run:
     """Our run over two folds of iris, with the warnings of failed fits left out."""
-    search = GridSearchCV(estimator, grid, cv=2, refit=False, **options)
+    search = model_selection.GridSearchCV(estimator, grid, cv=2, refit=False, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return run_ours(search, X, y, root=root, limits=limits)
@@ -64,7 +75,7 @@ def test_the_table_is_scikit_learns(tmp_path: Path) -> None:
     pipe = Pipeline([("scale", StandardScaler()), ("pca", PCA()), ("clf", LogisticRegression(max_iter=300))])
     grid = {"pca__n_components": [2, 3], "clf__C": [0.1, 1.0]}
     options = {"cv": 3, "scoring": ["accuracy", "f1_macro"], "refit": "accuracy", "return_train_score": True}
-    make = lambda: GridSearchCV(pipe, grid, **options)  # noqa: E731
+    make = lambda: model_selection.GridSearchCV(pipe, grid, **options)  # noqa: E731
     ours = assert_equal_search(make, X, y, root=tmp_path / "isolated", limits=AMPLE)
     here = assert_equal_search(make, X, y, root=tmp_path / "here")
     assert ours.steps == here.steps, "and each shared step ran once"
@@ -111,7 +122,9 @@ def test_mapped_pages_are_not_the_steps(tmp_path: Path) -> None:
     """Reading a dataset that is mapped from the store uses no memory of the step's; a copy of it does."""
     big = np.ones((400_000, 100)), np.arange(400_000) % 2  # 320 MB
     limits = StepLimits(seconds=120.0, memory=100 << 20)
-    search = GridSearchCV(Reader(), {"copies": [False, True]}, cv=[(np.arange(400_000), [0, 1])], refit=False)
+    search = model_selection.GridSearchCV(
+        Reader(), {"copies": [False, True]}, cv=[(np.arange(400_000), [0, 1])], refit=False
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ran = run_ours(search, *big, root=tmp_path, limits=limits)
@@ -143,6 +156,27 @@ def test_flow_takes_the_limits(dask_threads: Any, tmp_path: Path) -> None:
         found = grid_search(Odd(), {"fits": ["nothing", "sleeps"]}, X, y, cv=2, step_seconds=1, **options)
     assert found.best_params == {"fits": "nothing"}
     assert {failure.cause for failure in found.failures} == {"Stopped: it took longer than step_seconds=1"}
+
+
+CLASSES = [
+    (GridSearchCV, {"shift": [0]}),
+    (RandomizedSearchCV, {"shift": [0]}),
+    (HalvingGridSearchCV, {"shift": [0]}),
+    (HalvingRandomSearchCV, {"shift": [0]}),
+    (HyperbandSearchCV, {"rate": [0.1]}),
+    (SuccessiveHalvingSearchCV, {"rate": [0.1]}),
+    (IncrementalSearchCV, {"rate": [0.1]}),
+    (InverseDecaySearchCV, {"rate": [0.1]}),
+]
+
+
+@pytest.mark.parametrize(("family", "space"), CLASSES)
+def test_classes_pass_the_limits_on(family: Any, space: Any, tmp_path: Path) -> None:
+    """A limit that is none is refused through every class, so each of them hands it over."""
+    estimator = Learner() if "rate" in space else Odd()
+    for limit, said in (({"step_seconds": 0}, "step_seconds"), ({"step_memory": "much"}, "step_memory")):
+        with pytest.raises(UserError, match=said):
+            family(estimator, space, store=str(tmp_path), **limit).fit(X[:100], y[:100])
 
 
 @pytest.mark.parametrize(
