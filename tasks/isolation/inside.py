@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 import cloudpickle
 
 from prefect_tune.tasks.evaluation import evaluate_batch
-from prefect_tune.tasks.isolation.limits import Watch
+from prefect_tune.tasks.isolation.limits import At, Watch
 from prefect_tune.tasks.isolation.protocol import Ask, Ended, Raised
 from prefect_tune.tasks.isolation.serving import answer_all, flush
 from prefect_tune.tasks.outcome import OWN, travelling
@@ -18,6 +18,7 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
 
     def answer(ask: Ask) -> Ended | Raised:
+        connection.send(At())  # it has started, and imported what it needs to understand the question
         watch = Watch(connection, ask.stopped)
         try:
             return Ended(evaluate_batch(ask.search, ask.batch, watch, last=ask.last))

@@ -109,8 +109,8 @@ def _answer(cell: Cell, ask: Ask, limits: StepLimits) -> BatchOutcome:
 
 def _last_message(cell: Cell, ask: Ask, limits: StepLimits) -> Ended | Raised:
     """What the cell says in the end, watched until then."""
-    at, looked = At(), time.monotonic()
-    since = looked
+    at: At | None = None
+    looked = since = time.monotonic()
     try:
         cell.tell(ask)
         while True:
@@ -124,15 +124,17 @@ def _last_message(cell: Cell, ask: Ask, limits: StepLimits) -> Ended | Raised:
             looked = time.monotonic()
             if why := _breach(cell, at, looked - since, limits):
                 cell.kill()
-                raise _Broken(at.place, why)
+                raise _Broken(at and at.place, why)
     except GONE as error:
-        raise _Broken(at.place, cell.epitaph()) from error
+        raise _Broken(at and at.place, cell.epitaph()) from error
 
 
-def _breach(cell: Cell, at: At, seconds: float, limits: StepLimits) -> str:
+def _breach(cell: Cell, at: At | None, seconds: float, limits: StepLimits) -> str:
     """How the cell has passed a limit; empty if it has not."""
-    if at.place is None:
-        return f"it did nothing for {START:.0f} s" if seconds > START else ""
+    if at is None:
+        return f"it did not start within {START:.0f} s" if seconds > START else ""
+    if at.place is None:  # it loads data, or waits for a step of another search
+        return ""
     if limits.seconds is not None and seconds > limits.seconds:
         return f"it took longer than step_seconds={limits.seconds:g}"
     if limits.memory is not None and (used := cell.memory() - at.held) > limits.memory:

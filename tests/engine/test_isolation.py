@@ -40,7 +40,7 @@ from prefect_tune import (
 )
 from prefect_tune.errors import UserError
 from prefect_tune.tasks.isolation import steps
-from prefect_tune.tasks.isolation.limits import StepLimits, Stopped, held_by
+from prefect_tune.tasks.isolation.limits import At, StepLimits, Stopped, held_by
 
 X, y = load_iris(return_X_y=True)
 LIMITS = StepLimits(seconds=2.0)
@@ -210,10 +210,16 @@ def test_what_is_held_counts_no_mapped_pages(tmp_path: Path) -> None:
     assert made[0] == 1
 
 
+def test_waiting_has_no_limit() -> None:
+    """A cell that loads data, or waits for another search's step, is left alone; one at a step is not."""
+    assert steps._breach(None, At(), 3600.0, LIMITS) == ""
+    assert steps._breach(None, At("a step"), 3600.0, LIMITS) == "it took longer than step_seconds=2"
+
+
 def test_cell_that_cannot_start_is_no_ones_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is tried twice, and then said with the next move."""
     monkeypatch.setattr(steps, "START", -1.0)
     begun = time.monotonic()
-    with pytest.raises(Exception, match="ended 2 times while no step ran: it did nothing"):
+    with pytest.raises(Exception, match="ended 2 times while no step ran: it did not start"):
         run(Odd(), {"shift": [0]}, tmp_path)
     assert time.monotonic() - begun < 60
