@@ -122,8 +122,9 @@ def page(kept: Path) -> str:
     """The page."""
     parts = "\n".join(section(name, kept) for name in BENCHMARKS)
     return (
-        "# Benchmarks\n\nMade by `make bench`, which runs everything and writes this page; the "
-        "[README](../README.md#figures) has the figures that matter most, with what limits them.\n\n"
+        "# Benchmarks\n\nMade by `make bench`, which takes less than an hour and writes this page; "
+        '`make bench ARGS="--sizes all"` has every case in full, in hours. The [README](../README.md#figures) '
+        "has the figures that matter most, with what limits them.\n\n"
         f"{LIMITS}\n\n{parts}"
     )
 
