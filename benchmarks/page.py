@@ -123,8 +123,8 @@ def page(kept: Path) -> str:
     parts = "\n".join(section(name, kept) for name in BENCHMARKS)
     return (
         "# Benchmarks\n\nMade by `make bench`, which takes less than an hour and writes this page; "
-        '`make bench ARGS="--sizes all"` has every case in full, in hours. The [README](../README.md#figures) '
-        "has the figures that matter most, with what limits them.\n\n"
+        '`make bench ARGS="--sizes all"` has every case in full, in hours. '
+        "The [README](../README.md#figures) has the figures that matter most, with what limits them.\n\n"
         f"{LIMITS}\n\n{parts}"
     )
 
