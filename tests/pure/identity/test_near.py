@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
 
 sys.path.append(str(Path(__file__).parent))
-from near import KINDS, exact, groups
+from near import KINDS, PLAIN, exact, groups
 
 from prefect_tune.identity.data import fingerprint
 from prefect_tune.identity.encode import digest
@@ -79,6 +80,13 @@ def test_near_values_are_told_apart(kind: str, capsys: pytest.CaptureFixture[str
     if "PAIRS" in os.environ:
         with capsys.disabled():
             print(f"\n{kind}: {met['unequal']:,} unequal and {met['equal']:,} equal pairs, all told apart")
+
+
+@settings(max_examples=300)
+@given(st.lists(PLAIN, min_size=2, max_size=12))
+def test_unrelated_values_are_told_apart(values: list[Any]) -> None:
+    """So do values that have nothing to do with one another."""
+    compare("plain", values)
 
 
 CARELESS = [
