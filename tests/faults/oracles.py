@@ -86,7 +86,8 @@ def nothing_lost(log: list[str], whole: list[str], repeated: int) -> None:
 def store_is_whole(root: Path) -> None:
     """O3: every entry that can be found verifies."""
     if root.exists():
-        assert [str(problem) for problem in StepStore.open(root).verify()] == [], "O3"
+        problems = [str(problem) for problem in StepStore.open(root).verify()]
+        assert not problems, f"O3: {problems}"
 
 
 def nothing_old_stays(root: Path) -> None:

@@ -70,7 +70,8 @@ def test_spoilt_entries(kind: str, how: str, world: World, golden: GoldenOf, dic
 def put_aside_the_rest(root: Path) -> None:
     """What no search has read is still there; `prefect-tune store verify` and `gc` do this."""
     store = StepStore.open(root)
-    put_aside(site_of(store), [problem.path for problem in store.verify()])
+    while problems := store.verify():  # without its blob a manifest is the next one
+        put_aside(site_of(store), [problem.path for problem in problems])
 
 
 @pytest.mark.parametrize("kind", KINDS)
