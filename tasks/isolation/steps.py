@@ -124,9 +124,9 @@ def _last_message(cell: Cell, ask: Ask, limits: StepLimits) -> Ended | Raised:
             looked = time.monotonic()
             if why := _breach(cell, at, looked - since, limits):
                 cell.kill()
-                raise _Broken(at and at.place, why)
+                raise _Broken(at.place if at else None, why)
     except GONE as error:
-        raise _Broken(at and at.place, cell.epitaph()) from error
+        raise _Broken(at.place if at else None, cell.epitaph()) from error
 
 
 def _breach(cell: Cell, at: At | None, seconds: float, limits: StepLimits) -> str:
