@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import subprocess
+import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -46,18 +48,21 @@ class Cell:
         """Whether it can be told anything."""
         return self._process.poll() is None and not self._connection.closed
 
-    def tell(self, message: Any) -> None:
-        """Sends a message."""
+    def asked(self, message: Any) -> Iterator[Any]:
+        """What it says to the message, as it comes, and None whenever it is time to look at its limits."""
         self._connection.send(message)
-
-    def hear(self) -> Any:
-        """The next message; None if there is none within `LOOK` seconds."""
-        return self._connection.recv() if self._connection.poll(LOOK) else None
+        looked = time.monotonic()
+        while True:
+            if self._connection.poll(LOOK):
+                yield self._connection.recv()
+            if time.monotonic() - looked >= LOOK:
+                looked = time.monotonic()
+                yield None
 
     def memory(self) -> int:
         """Bytes that the process and those it has started have made, 0 once they are gone."""
         with contextlib.suppress(psutil.Error):
-            return sum(map(_made, [self._seen, *self._seen.children(recursive=True)]))
+            return sum(held_by(one.pid) for one in [self._seen, *self._seen.children(recursive=True)])
         return 0
 
     def epitaph(self) -> str:
@@ -82,8 +87,3 @@ class Cell:
         self._process.kill()
         self._process.wait()
         self._connection.close()
-
-
-def _made(process: psutil.Process) -> int:
-    """Bytes that a process has made; where the system does not tell, all that it holds."""
-    return held_by(process.pid) or int(process.memory_info().rss)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from prefect_tune.errors import UserError
 
@@ -91,16 +93,16 @@ UNWATCHED = Watch()
 
 
 def held_by(process: int) -> int:
-    """Bytes that a process has made, pages mapped from files left out; 0 where the system does not tell.
+    """Bytes that a process has made, pages mapped from files left out where the system tells them apart.
 
     What is mapped is shared, and the system takes it back when it needs it: a step that reads a large dataset
-    that way is no glutton.
+    that way is no glutton. 0 for a process that is gone.
     """
-    try:
-        parts = _OWN.findall(Path(f"/proc/{process}/status").read_bytes())
-    except OSError:
-        return 0
-    return 1024 * sum(map(int, parts))
+    with suppress(OSError):
+        return 1024 * sum(map(int, _OWN.findall(Path(f"/proc/{process}/status").read_bytes())))
+    with suppress(psutil.Error):
+        return int(psutil.Process(process).memory_info().rss)
+    return 0
 
 
 def limits_of(asked: Mapping[str, Any]) -> StepLimits:

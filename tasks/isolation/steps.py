@@ -19,7 +19,7 @@ from prefect_tune.batches import Batch
 from prefect_tune.errors import InfrastructureError
 from prefect_tune.rounds import RoundBatch
 from prefect_tune.tasks.evaluation import SearchFile
-from prefect_tune.tasks.isolation.cell import GONE, LOOK, START, Cell
+from prefect_tune.tasks.isolation.cell import GONE, START, Cell
 from prefect_tune.tasks.isolation.limits import At, StepLimits
 from prefect_tune.tasks.isolation.protocol import Ask, Ended, Raised
 from prefect_tune.tasks.outcome import BatchOutcome
@@ -110,23 +110,19 @@ def _answer(cell: Cell, ask: Ask, limits: StepLimits) -> BatchOutcome:
 def _last_message(cell: Cell, ask: Ask, limits: StepLimits) -> Ended | Raised:
     """What the cell says in the end, watched until then."""
     at: At | None = None
-    looked = since = time.monotonic()
+    since = time.monotonic()
     try:
-        cell.tell(ask)
-        while True:
-            message = cell.hear()
-            if isinstance(message, (Ended, Raised)):
-                return message
+        for message in cell.asked(ask):
             if isinstance(message, At):
                 at, since = message, time.monotonic()
-            if message is not None and time.monotonic() - looked < LOOK:
-                continue
-            looked = time.monotonic()
-            if why := _breach(cell, at, looked - since, limits):
+            elif message is not None:
+                return message
+            elif why := _breach(cell, at, time.monotonic() - since, limits):
                 cell.kill()
                 raise _Broken(at.place if at else None, why)
     except GONE as error:
         raise _Broken(at.place if at else None, cell.epitaph()) from error
+    raise AssertionError("a cell is asked until it has answered")
 
 
 def _breach(cell: Cell, at: At | None, seconds: float, limits: StepLimits) -> str:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from prefect_tune.tasks.isolation.cell import GONE, LOOK, START, Cell
+from prefect_tune.tasks.isolation.cell import GONE, START, Cell
 from prefect_tune.tasks.objective.known import look_up
 from prefect_tune.tasks.objective.protocol import Ask, Begun, Ended, Progressed
 from prefect_tune.tasks.turns import Turns
@@ -84,27 +84,23 @@ class TrialCell(Cell):
     def run(self, ask: Ask, told: Callable[[Reported], None]) -> JobOutcome:
         """The outcome of one job; the cell may be gone afterwards."""
         heard: list[Reported] = []
-        looked = started = time.monotonic()
+        started = time.monotonic()
         begun = False
         try:
-            self.tell(ask)
-            while True:
-                message = self.hear()
+            for message in self.asked(ask):
                 if isinstance(message, Ended):
                     return message.outcome
                 if isinstance(message, Begun):
                     begun, started = True, time.monotonic()
-                if isinstance(message, Progressed):
+                elif isinstance(message, Progressed):
                     heard.append(message.report)
                     told(message.report)
-                if message is not None and time.monotonic() - looked < LOOK:
-                    continue
-                looked = time.monotonic()
-                if (fault := self._breach(ask, started, begun)) is not None:
+                elif (fault := self._breach(ask, started, begun)) is not None:
                     self.kill()
                     return _fault(ask, heard, *fault)
         except GONE:
             return _fault(ask, heard, Fault.CRASHED, self.epitaph())
+        raise AssertionError("a cell is asked until it has answered")
 
     def _breach(self, ask: Ask, started: float, begun: bool) -> tuple[Fault, str] | None:
         """The limit that the job has passed, if any."""

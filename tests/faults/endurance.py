@@ -64,14 +64,14 @@ def _order(process: psutil.Process) -> str:
         return ""
 
 
-def disturb(fault: str, after: float) -> threading.Timer:
+def disturb(fault: str, after: float, dice: random.Random) -> threading.Timer:
     """The fault, which happens so many seconds from now."""
 
     def strike() -> None:
         found = workers()
         if not found or fault not in ("kill a worker", "stop a worker"):
             return
-        process = random.choice(found)
+        process = dice.choice(found)
         try:
             if fault == "kill a worker":
                 process.kill()
@@ -129,7 +129,7 @@ class Endurance:
         """
         kind, fault = self.dice.choice(KINDS), self.dice.choice(FAULTS)
         place = self.folder / str(number)
-        timer = disturb(fault, self.dice.uniform(0.1, 1.5))
+        timer = disturb(fault, self.dice.uniform(0.1, 1.5), random.Random(self.dice.random()))
         found = self._search(kind, place)
         timer.join()
         assert found["table"] == self.golden[kind]["table"], (
