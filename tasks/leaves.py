@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import Any
 
 from prefect_tune.batches import Batch
-from prefect_tune.errors import StoreUnavailable
 from prefect_tune.identifier import SCALARS
 from prefect_tune.identity.encode import encode
 from prefect_tune.identity.keys import step_key
@@ -23,6 +22,7 @@ from prefect_tune.store import Record
 from prefect_tune.tasks.dataset import lend, private_copy
 from prefect_tune.tasks.execute import CREATOR, Evaluator, wants_to_write
 from prefect_tune.tasks.memo import StepFailed
+from prefect_tune.tasks.models import leave_model, model_record
 from prefect_tune.tasks.outcome import BatchOutcome, FailedLeaf, cause_of, tail_of, trace_of, travelling
 from prefect_tune.tasks.scoring import ScoreFailed, Scores, score
 
@@ -173,31 +173,17 @@ class LeafRunner:
     def _refit(self, leaf: Leaf, row: int) -> None:
         base = self.evaluator.configured(row)
         key = _model_key(leaf, base)
-        store, scope = self.evaluator.store, self.spec.scope
 
-        def known() -> Record | None:
-            record = store.get(key, scope)
-            return record if record is not None and record.outputs else None
-
-        def fit() -> Record:
+        def fit() -> tuple[Any, Record]:
             start = time.perf_counter()
             try:
                 model = self.evaluator.assemble(leaf.fitted, base, declared=True)
             except StepFailed as failure:
                 raise travelling(failure.__cause__) from None
-            record = Record(key=key, kind="model", family=type(model).__name__,
-                            seconds=self.evaluator.fit_seconds(leaf),
-                            values={"fit_seconds": time.perf_counter() - start},
-                            created=time.time(), creator=CREATOR)  # fmt: skip
-            record = store.put(record, {"model": model}, scope)
-            if not record.outputs:
-                raise StoreUnavailable(f"the best model cannot be written to the store at {store.root}.")
-            return record
+            took = time.perf_counter() - start
+            return model, model_record(key, model, self.evaluator.fit_seconds(leaf), fit_seconds=took)
 
-        if known() is None:
-            self.evaluator.turns.once(key, known, fit)
-        else:
-            self.evaluator.reused += 1
+        self.evaluator.reused += leave_model(key, self.evaluator.turns, fit)
         self.outcome.model = key
 
     def _failed(self, row: int, fold: int, failure: StepFailed) -> None:

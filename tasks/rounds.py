@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from prefect_tune.chains import Chain
-from prefect_tune.errors import DataError, InfrastructureError, ScoringError, StoreUnavailable
+from prefect_tune.errors import DataError, InfrastructureError, ScoringError
 from prefect_tune.identity.encode import encode
 from prefect_tune.identity.keys import step_key
 from prefect_tune.nodes import TEST
@@ -27,6 +27,7 @@ from prefect_tune.tasks.dataset import lend, private_copy
 from prefect_tune.tasks.execute import CREATOR, Evaluator, as_declared, wants_to_write
 from prefect_tune.tasks.growth import Overwrites, Trained, grown, new_estimator, trained_by_calls
 from prefect_tune.tasks.memo import StepFailed
+from prefect_tune.tasks.models import leave_model, model_record
 from prefect_tune.tasks.outcome import (
     LEAVING,
     OWN,
@@ -311,28 +312,16 @@ class RoundRunner:
         extras = encode(sorted(map(str, self.spec.estimator.get_params(deep=True).items())))
         key = step_key("model", b"", (chain.key(unit.path), *states), extras).hex()
 
-        def known() -> Record | None:
-            record = self.store.get(key, self.spec.scope)
-            return record if record is not None and record.outputs else None
-
-        def fit() -> Record:
+        def fit() -> tuple[Any, Record]:
             train = TrainUnit(unit.row, unit.split, unit.path, unit.starts, scored=False)
             try:
                 trained = self._trained(chain, train)
                 model = self.whole(chain, unit.row, trained.state, declared=True)
             except StepFailed as failure:
                 raise travelling(failure.__cause__) from None
-            record = Record(key=key, kind="model", family=type(model).__name__, seconds=trained.seconds,
-                            created=time.time(), creator=CREATOR)  # fmt: skip
-            record = self.store.put(record, {"model": model}, self.spec.scope)
-            if not record.outputs:
-                raise StoreUnavailable(f"the best model cannot be written to the store at {self.store.root}.")
-            return record
+            return model, model_record(key, model, trained.seconds)
 
-        if known() is None:
-            self.evaluator.turns.once(key, known, fit)
-        else:
-            self.outcome.reused += 1
+        self.outcome.reused += leave_model(key, self.evaluator.turns, fit)
         self.outcome.model = key
         self.outcome.done.append((unit.row, unit.split))
 

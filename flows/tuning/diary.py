@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect.logging import get_logger
 
+from prefect_tune.store.failpoints import failpoint
 from prefect_tune.store.journal import Journal
 from prefect_tune.tuning.events import Codec, Event
 
@@ -53,7 +54,9 @@ class Diary:
         if self._journal is None:
             return
         try:
+            failpoint("F6")
             self._journal.append(map(self._codec.to_json, events))
+            failpoint("F7")
         except OSError as error:
             self._journal.close()
             self._journal = None

@@ -4,7 +4,8 @@
 the first time. Several are joined by commas.
 
 F1 after a step was computed (called by the tasks) · F2 within the write of a blob · F3 before an entry is
-linked to its name · F4 between the blobs and the manifest · F5 after the manifest, before anyone was told
+linked to its name · F4 between the blobs and the manifest · F5 after the manifest, before anyone was told ·
+F6 before a decision is written down · F7 after that, before it is acted on (both called by the flows)
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import pytest
 from adaptive_here import search
 from learners import Learner, Shift
 from sklearn.pipeline import FeatureUnion, Pipeline
+from spoiling import cut_model
 
 from prefect_tune import rounds
 
@@ -98,6 +99,19 @@ def test_a_repeat_trains_nothing(log: Path, options: dict[str, Any]) -> None:
     for column in ("test_score", "partial_fit_calls", "rank_test_score", "model_id"):
         assert first.cv_results[column].tolist() == second.cv_results[column].tolist()
     assert np.array_equal(first.load_best().weights_, second.load_best().weights_)
+
+
+def test_a_damaged_best_model_is_made_again(log: Path, options: dict[str, Any]) -> None:
+    """Its record is there and its bytes are not: the next run finds out, and trains nothing but that."""
+    first = search("hyperband", Learner(), RATES, X, y, max_iter=9, **options)
+    weights = first.load_best().weights_
+    learners.taken(log)
+    cut_model(first.model)
+    second = search("hyperband", Learner(), RATES, X, y, max_iter=9, **options)
+    again = learners.taken(log)
+    assert (second.cost.calls, second.cost.refit_calls) == (0, len(again))
+    assert {line.split()[0] for line in again} == {f"{first.best_params['rate']:.6f}"}
+    assert np.array_equal(second.load_best().weights_, weights)
 
 
 def levels_of(result: Any) -> dict[float, list[int]]:

@@ -18,6 +18,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GridSearchCV, KFold, ParameterGrid
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from spoiling import cut_model
 
 FOLDS = 3
 
@@ -84,6 +85,19 @@ def test_a_repeat_runs_nothing(log, data, tmp_path):
     assert (second.steps, second.plan.to_run, second.plan.task_runs) == (0, 0, 0)
     assert second.refit_ran == Counter()
     assert_same_table(second.table, first.table)
+
+
+def test_a_damaged_best_model_is_made_again(log, data, tmp_path):
+    """Its record is there and its bytes are not: the next run finds out, and fits nothing but that."""
+    make = lambda: search(make_pipeline(Step(), Nearest()), {"step__tag": [1, 2]}, refit=True)  # noqa: E731
+    first = run_ours(make(), *data, root=tmp_path / "s")
+    counting.calls(log)
+    cut_model(first.ref)
+    tag = first.best_params["step__tag"]
+    second = run_ours(make(), *data, root=tmp_path / "s")
+    assert second.steps == 0
+    assert counting.calls(log) == Counter({f"Step({tag}).fit_transform": 1, "Nearest(0).fit": 1})
+    assert np.array_equal(second.model.predict(data[0]), first.model.predict(data[0]))
 
 
 def test_a_wider_grid_runs_only_what_is_new(log, data, tmp_path):

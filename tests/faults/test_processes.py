@@ -50,7 +50,8 @@ def test_killed_at_a_failpoint(
 ) -> None:
     """Killed within a write, between blobs and manifest, before or after a decision is written down."""
     whole = golden(kind)
-    first = world.start(kind, failpoint=f"{point}:kill@{dice.randint(1, 3)}")
+    times = 1 if (kind, point) == ("tune", "F5") else 3  # the search's own process stores nothing else there
+    first = world.start(kind, failpoint=f"{point}:kill@{dice.randint(1, times)}")
     found = first.ended()
     if found is not None:  # a search that decides nothing does not come by there
         assert kind == "grid" or point in ("F2", "F4"), f"{kind} never came to {point}"

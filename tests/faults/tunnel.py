@@ -20,7 +20,7 @@ class Tunnel:
         port: where it listens.
         held: while true, what arrives waits.
         cut: while true, open connections end and new ones are closed at once.
-        chance: of a fault for each HTTP request that is not for a web socket.
+        chance: of a fault for each HTTP request that is not for a web socket; one of the first ten has one.
         fault: a status to answer with, "reset" (a request is dropped with its connection), "lost reply" (it
             is passed on, then the connection ends) or "slow" (half a second).
         faults: how many there were.
@@ -30,6 +30,7 @@ class Tunnel:
         self.target, self.dice = target, dice
         self.held = self.cut = False
         self.chance, self.fault, self.faults = 0.0, "", 0
+        self._until_first = dice.randint(1, 10)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -94,4 +95,7 @@ class Tunnel:
 
     def _due(self, data: bytes) -> bool:
         request = _REQUEST.match(data) is not None and b"upgrade: websocket" not in data.lower()
-        return request and self.dice.random() < self.chance
+        if not request or not self.chance:
+            return False
+        self._until_first -= 1
+        return self._until_first == 0 or self.dice.random() < self.chance
