@@ -1,5 +1,5 @@
-"""Processes that end with their parent: Dask workers, the temporary API server of a driver, and the cells in
-which user code runs.
+"""Processes that end with their parent: Dask workers, the temporary API server of a driver, the cells that
+user code runs in, and the nurseries that fork workers and cells.
 
 Rule 1: a child imports nothing of the user's `__main__`; it is told the driver's `sys.path` and no more.
 Rule 2: a child lives in a session of its own, so Ctrl-C reaches only the driver, which then closes in order.
@@ -12,6 +12,7 @@ The parent writes an `Order` as JSON into the command line; `BOOTSTRAP` reads it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 import logging
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
 BOOTSTRAP = (
     "import json, sys; order = json.loads(sys.argv[1]); sys.path[:] = order['path'];"
@@ -39,21 +40,58 @@ def driver_path() -> list[str]:
     return [os.path.abspath(entry) if entry else os.getcwd() for entry in sys.path]
 
 
+class Child(Protocol):
+    """What is asked of a started process; `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+def child_order(role: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What a child of this process is told, as JSON."""
+    return {"role": role, "parent": os.getpid(), "path": driver_path(), "options": options}
+
+
 def start_child(
-    role: str, options: dict[str, Any], environment: dict[str, str], *, pass_fds: tuple[int, ...] = ()
+    role: str,
+    options: dict[str, Any],
+    environment: dict[str, str],
+    *,
+    pass_fds: tuple[int, ...] = (),
+    cwd: str | None = None,
+    path: list[str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """The started process; `role` is `worker`, `server` or `cell`, `options` must be JSON."""
-    order = {"role": role, "parent": os.getpid(), "path": driver_path(), "options": options}
+    """The started process.
+
+    Args:
+        role: `worker`, `server`, `cell` or `nursery`.
+        options: of that role, JSON.
+        environment: all of it.
+        pass_fds: descriptors that it gets.
+        cwd: its folder; None: ours.
+        path: its `sys.path`; None: ours.
+    """
+    order = child_order(role, options)
+    order["path"] = order["path"] if path is None else path
     return subprocess.Popen(
         [sys.executable, "-c", BOOTSTRAP, json.dumps(order)],
         env=environment,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         pass_fds=pass_fds,
+        cwd=cwd,
     )
 
 
-def stop_child(process: subprocess.Popen[bytes], grace: float) -> None:
+def stop_child(process: Child, grace: float) -> None:
     """Asks the process to end, and kills it after `grace` seconds."""
     if process.poll() is None:
         process.terminate()
@@ -66,9 +104,24 @@ def stop_child(process: subprocess.Popen[bytes], grace: float) -> None:
 
 def main(order: dict[str, Any]) -> None:
     """Runs the child until it is told to end."""
+    _show(order["role"])
+    if order["role"] == "nursery":
+        from prefect_tune.tasks import nursery
+
+        forked = nursery.serve(order["options"], order["parent"])
+        if forked is None:
+            os._exit(0)  # nothing of its own is left to be done
+        main(forked)
+        return
     family = _Family(order["parent"], order["options"].get("scratch"))
     threading.Thread(target=family.watch, daemon=True).start()
     {"worker": _worker, "server": _server, "cell": _cell}[order["role"]](order["options"], family)
+
+
+def _show(role: str) -> None:
+    """Names the process after its role where processes are listed: its command line may be a nursery's."""
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
+        file.write(f"tune-{role}")
 
 
 class _Family:

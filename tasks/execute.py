@@ -13,6 +13,7 @@ import socket
 import time
 import uuid
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from prefect_tune.identity.registry import TABLE
@@ -33,7 +34,6 @@ from prefect_tune.tasks.turns import Turns
 from prefect_tune.tasks.unions import Picker, fit_merge, graft, transform_merge
 from prefect_tune.training import TrainingSpec
 
-CREATOR = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 SMALL = 32 * 2**20
 """An output below this size is kept whenever it is shared."""
 IO_BYTES_PER_SECOND = 1e9
@@ -148,7 +148,7 @@ class Evaluator:
             values=self.gardener.values(node, worth_keeping=worth),
             inputs=tuple(parent.key.hex() for parent in node.inputs),
             created=time.time(),
-            creator=CREATOR,
+            creator=creator(),
         )
         parts = {
             name: value
@@ -156,7 +156,7 @@ class Evaluator:
             if value is not None
         }
         winner = self.store.put(record, parts, self.spec.scope)
-        if winner.creator != CREATOR and winner.outputs:
+        if winner.creator != creator() and winner.outputs:
             return self._load(node, winner) or outcome
         if outcome.out is not None and winner.outputs:
             with suppress(MissingBlob):
@@ -252,6 +252,16 @@ class Evaluator:
                 if node.key not in seen and isinstance(found, Outcome):
                     seen[node.key] = found.seconds + self.gardener.before.get(node.key, 0.0)
         return sum(seen.values())
+
+
+def creator() -> str:
+    """This process, as records name who made them."""
+    return _creator(os.getpid())
+
+
+@cache
+def _creator(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}:{uuid.uuid4().hex[:8]}"
 
 
 def wants_to_write(error: Any) -> bool:

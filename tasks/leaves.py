@@ -20,7 +20,7 @@ from prefect_tune.identity.keys import step_key
 from prefect_tune.nodes import Leaf, StepNode
 from prefect_tune.store import Record
 from prefect_tune.tasks.dataset import lend, private_copy
-from prefect_tune.tasks.execute import CREATOR, Evaluator, wants_to_write
+from prefect_tune.tasks.execute import Evaluator, creator, wants_to_write
 from prefect_tune.tasks.memo import StepFailed
 from prefect_tune.tasks.models import leave_model, model_record
 from prefect_tune.tasks.outcome import BatchOutcome, FailedLeaf, cause_of, tail_of, trace_of, travelling
@@ -139,7 +139,7 @@ class LeafRunner:
                     values=values,
                     seconds=share,
                     created=time.time(),
-                    creator=CREATOR,
+                    creator=creator(),
                 )
             )
 

@@ -5,7 +5,8 @@ Rule 1: workers are started with a command of ours, not by multiprocessing: they
 Rule 2: one thread per worker unless its group says otherwise, BLAS and OpenMP pinned before they load, one
         hash seed, loopback only.
 Rule 3: a worker that is killed is started again; one that can't stay up is given up, and the log says so.
-Rule 4: nothing stays behind: no process, no folder, however the driver ends (see `tasks/child.py`).
+Rule 4: workers with one environment are forked by one process, which has imported what they need.
+Rule 5: nothing stays behind: no process, no folder, however the driver ends (see `tasks/child.py`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import contextlib
 import logging
 import os
 import shutil
-import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import dask.config
@@ -27,11 +29,13 @@ from distributed.deploy.spec import ProcessInterface, SpecCluster
 from prefect.logging import get_logger
 
 from prefect_tune.errors import InfrastructureError
-from prefect_tune.tasks.child import ORDERLY, start_child, stop_child
+from prefect_tune.tasks.child import ORDERLY, Child, start_child, stop_child
 from prefect_tune.tasks.groups import Group
+from prefect_tune.tasks.nursery import Nursery
 from prefect_tune.tasks.threads import THREAD_VARIABLES
 
 _PRELOAD = (
+    "distributed",
     "prefect.flows",
     "prefect_tune.tasks.remote",
     "sklearn.model_selection",
@@ -79,7 +83,7 @@ class WorkerProcess(ProcessInterface):
         super().__init__()
         self.scheduler, self.name = scheduler, name
         self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._keeper: asyncio.Task[None] | None = None
         self.was_up = False  # a worker that has been up once is killed by its work: it is always replaced
 
@@ -104,7 +108,9 @@ class WorkerProcess(ProcessInterface):
             "preload": list(_PRELOAD),
             "scratch": self._options["scratch"],
         }
-        self._process = start_child("worker", order, self._options["environment"])
+        nursery, environment = self._options["nursery"], self._options["environment"]
+        start = nursery.start if nursery is not None else partial(start_child, "worker")
+        self._process = start(order, environment)
 
     async def _keep_alive(self) -> None:
         """Starts the worker again when it was killed; one that was told to end is left alone."""
@@ -148,6 +154,7 @@ class TuneCluster(SpecCluster):
     def __init__(self, *groups: Group, api_url: str | None = None) -> None:
         _quiet_scheduler()
         self.scratch = tempfile.mkdtemp(prefix="prefect-tune-")
+        self._nurseries: dict[tuple[tuple[str, str], ...], Nursery | None] = {}
         scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}
         try:
             # The scheduler takes its scratch folder from the configuration only.
@@ -178,7 +185,16 @@ class TuneCluster(SpecCluster):
                 name = f"{group.name}-{number}" if group.name else number
                 own = {"environment": {**environment, **group.environment(number)}}
                 found[name] = {"cls": WorkerProcess, "options": {**options, **own}}
+        self._share_nurseries([worker["options"] for worker in found.values()])
         return found
+
+    def _share_nurseries(self, workers: list[dict[str, Any]]) -> None:
+        """Gives a nursery to workers whose environments are equal; one that is alone needs none."""
+        kinds = [tuple(sorted(options["environment"].items())) for options in workers]
+        for kind, count in Counter(kinds).items():
+            self._nurseries[kind] = Nursery("worker", _PRELOAD, dict(kind)) if count > 1 else None
+        for options, kind in zip(workers, kinds, strict=True):
+            options["nursery"] = self._nurseries[kind]
 
     def wait_for_workers_started(self, announce: Callable[[str], None] | None = None) -> None:
         """Returns when every worker has registered.
@@ -216,4 +232,6 @@ class TuneCluster(SpecCluster):
                 return super().close(timeout)
         finally:
             if not self.asynchronous:
+                for nursery in filter(None, self._nurseries.values()):
+                    nursery.close()
                 shutil.rmtree(self.scratch, ignore_errors=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect_tune.errors import StoreUnavailable
 from prefect_tune.store import MissingBlob, Record
-from prefect_tune.tasks.execute import CREATOR
+from prefect_tune.tasks.execute import creator
 from prefect_tune.tasks.turns import Turns
 
 
@@ -53,4 +53,4 @@ def leave_model(key: str, turns: Turns, fit: Callable[[], tuple[Any, Record]]) -
 def model_record(key: str, model: Any, seconds: float, **values: float) -> Record:
     """The record of a fitted model; `seconds` is what all its steps took."""
     return Record(key=key, kind="model", family=type(model).__name__, seconds=seconds, values=values,
-                  created=time.time(), creator=CREATOR)  # fmt: skip
+                  created=time.time(), creator=creator())  # fmt: skip

@@ -24,7 +24,7 @@ from prefect_tune.steps import ChainStep, Step
 from prefect_tune.store import MissingBlob, Record
 from prefect_tune.store.failpoints import failpoint
 from prefect_tune.tasks.dataset import lend, private_copy
-from prefect_tune.tasks.execute import CREATOR, Evaluator, as_declared, wants_to_write
+from prefect_tune.tasks.execute import Evaluator, as_declared, creator, wants_to_write
 from prefect_tune.tasks.growth import Overwrites, Trained, grown, new_estimator, trained_by_calls
 from prefect_tune.tasks.memo import StepFailed
 from prefect_tune.tasks.models import leave_model, model_record
@@ -186,7 +186,7 @@ class RoundRunner:
             inputs=(chain.start.hex(),),
             seconds=trained.seconds,
             created=time.time(),
-            creator=CREATOR,
+            creator=creator(),
         )
         stored = self.store.put(record, {"model": trained.state}, self.spec.scope)
         trained.size = stored.outputs[0].size if stored.outputs else 0
@@ -279,7 +279,7 @@ class RoundRunner:
                     values=values,
                     seconds=seconds / len(scores),
                     created=time.time(),
-                    creator=CREATOR,
+                    creator=creator(),
                 )
             )
 

@@ -7,15 +7,17 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 import psutil
 
-from prefect_tune.tasks.child import start_child
+from prefect_tune.errors import InfrastructureError
 from prefect_tune.tasks.isolation.limits import held_by
+from prefect_tune.tasks.nursery import Nursery
 
 LOOK = 0.1
 """Seconds between two looks at memory, time and whether the work is still wanted."""
@@ -25,23 +27,31 @@ GONE = (EOFError, OSError)
 """What talking to a cell raises whose process is gone."""
 _GRACE = 1.0  # seconds that a process gets to end
 
+_nurseries: dict[str, Nursery] = {}  # module -> what forks the cells that serve it
+_lock = threading.Lock()
+
 
 class Cell:
     """A process that runs what it is told, one thing after the other.
 
     Args:
         module: with a function `serve(descriptor)`, which talks over the socket until that is closed.
+        preload: what else it will need in any case.
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, preload: Sequence[str] = ()) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             options = {"socket": theirs.fileno(), "module": module}
-            self._process: subprocess.Popen[bytes] = start_child(
-                "cell", options, dict(os.environ), pass_fds=(theirs.fileno(),)
-            )
+            nursery = _nursery_for(module, preload)
+            self._process = nursery.start(options, dict(os.environ), pass_fds=(theirs.fileno(),))
         self._connection = Connection(ours.detach())
-        self._seen = psutil.Process(self._process.pid)
+        if not (pid := self._process.pid):
+            raise InfrastructureError(
+                "this worker cannot start a process for user code (no memory, or no processes left); give it "
+                "more of them, or run fewer workers."
+            )
+        self._seen = psutil.Process(pid)
 
     @property
     def alive(self) -> bool:
@@ -87,3 +97,10 @@ class Cell:
         self._process.kill()
         self._process.wait()
         self._connection.close()
+
+
+def _nursery_for(module: str, preload: Sequence[str]) -> Nursery:
+    with _lock:
+        if module not in _nurseries:
+            _nurseries[module] = Nursery("cell", (module, *preload), dict(os.environ))
+        return _nurseries[module]

@@ -25,6 +25,7 @@ from prefect_tune.tasks.isolation.protocol import Ask, Ended, Raised
 from prefect_tune.tasks.outcome import BatchOutcome
 
 _ATTEMPTS = 2
+_PRELOAD = ("sklearn.model_selection", "sklearn.pipeline", "sklearn.linear_model")  # of any step, nearly
 _local = threading.local()
 
 
@@ -90,7 +91,7 @@ def _cell() -> Cell:
     """This thread's cell, kept between batches."""
     cell = vars(_local).get("cell")
     if cell is None or not cell.alive:
-        cell = _local.cell = Cell("prefect_tune.tasks.isolation.inside")
+        cell = _local.cell = Cell("prefect_tune.tasks.isolation.inside", _PRELOAD)
     return cell
 
 

@@ -148,7 +148,7 @@ def test_nothing_is_left_however_the_driver_ends(new_script: NewScript, ending: 
     script = new_script().start(SEARCH + (WAIT if by_signal else f"    print('ready')\n    {ending}\n"))
     script.until("ready")
     if by_signal:
-        assert len(script.left()) == 4  # driver, server, two workers: what is to vanish was there
+        assert len(script.left()) == 5  # driver, server, nursery, two workers: what is to vanish was there
         os.kill(script.process.pid, ending)
     returned, _ = script.finish()
     assert returned in (code, -ending if by_signal else code)

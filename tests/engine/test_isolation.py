@@ -39,7 +39,7 @@ from prefect_tune import (
     hyperband_search,
 )
 from prefect_tune.errors import UserError
-from prefect_tune.tasks.isolation import steps
+from prefect_tune.tasks.isolation import cell, steps
 from prefect_tune.tasks.isolation.limits import At, StepLimits, Stopped, held_by
 
 X, y = load_iris(return_X_y=True)
@@ -219,6 +219,7 @@ def test_waiting_has_no_limit() -> None:
 def test_cell_that_cannot_start_is_no_ones_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is tried twice, and then said with the next move."""
     monkeypatch.setattr(steps, "START", -1.0)
+    monkeypatch.setattr(cell, "LOOK", 0.0)  # it starts within milliseconds
     begun = time.monotonic()
     with pytest.raises(Exception, match="ended 2 times while no step ran: it did not start"):
         run(Odd(), {"shift": [0]}, tmp_path)

@@ -51,16 +51,14 @@ SLACK = {
 """By how much the median of the last quarter may be above that of the second, memory by a tenth as well."""
 
 
-def workers() -> list[psutil.Process]:
-    """The worker processes of this one's local cluster."""
-    return [
-        child for child in psutil.Process().children(recursive=True) if '"role": "worker"' in _order(child)
-    ]
+def children(role: str) -> list[psutil.Process]:
+    """The processes of that role that this one, or one of its own, has started."""
+    return [child for child in psutil.Process().children(recursive=True) if _name(child) == f"tune-{role}"]
 
 
-def _order(process: psutil.Process) -> str:
+def _name(process: psutil.Process) -> str:
     try:
-        return " ".join(process.cmdline())
+        return process.name()
     except psutil.Error:
         return ""
 
@@ -69,7 +67,7 @@ def disturb(fault: str, after: float, dice: random.Random) -> threading.Timer:
     """The fault, which happens so many seconds from now."""
 
     def strike() -> None:
-        found = workers()
+        found = children("worker")
         if not found or fault not in ("kill a worker", "stop a worker"):
             return
         process = dice.choice(found)
@@ -91,15 +89,13 @@ def disturb(fault: str, after: float, dice: random.Random) -> threading.Timer:
 def measured() -> dict[str, float]:
     """What this process and its children hold now."""
     own = psutil.Process()
-    children = own.children(recursive=True)
-    servers = [child for child in children if '"role": "server"' in _order(child)]
     return {
         "driver MiB": held_by(own.pid) / 2**20,
-        "API MiB": sum(held_by(child.pid) for child in servers) / 2**20,
+        "API MiB": sum(held_by(child.pid) for child in children("server")) / 2**20,
         "files": own.num_fds(),
         "sockets": len(own.net_connections()),
         "threads": own.num_threads(),
-        "processes": len(children),
+        "processes": len(own.children(recursive=True)),
         "temporary": len(os.listdir(tempfile.gettempdir())),
     }
 
