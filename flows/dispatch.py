@@ -109,6 +109,8 @@ class Dispatch:
             while waiting or len(self._flight):
                 self._submit_ready(waiting, ended)
                 batch, future = await self._flight.back()
+                if self._flight.flying.get(batch.index) is not future:
+                    continue  # given up for lost, and has ended after all: what it left is in the store
                 self._flight.take(batch.index)
                 outcome = await asyncio.to_thread(self._outcome, future)
                 if isinstance(outcome, BaseException):

@@ -219,7 +219,8 @@ def serve(options: dict[str, Any], starter: int) -> dict[str, Any] | None:
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     before = signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
-        ready = select.select([parent, ended], [], [], _PARENT)[0]
+        watched: list[Any] = [parent, ended]
+        ready = select.select(watched, [], [], _PARENT)[0]
         if os.getppid() != starter:
             return None
         if ended in ready:
@@ -228,7 +229,10 @@ def serve(options: dict[str, Any], starter: int) -> dict[str, Any] | None:
             _tell_ends(parent)
         if parent not in ready:
             continue
-        message, descriptors, _, _ = socket.recv_fds(parent, _LONGEST, 1)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(parent, _LONGEST, 1)
+        except OSError:  # closed with words of ours unread
+            return None
         if not message:
             return None
         order = json.loads(message)

@@ -74,7 +74,7 @@ WHAT_A_SEARCH_REPORTS = {
     "urls": [],  # none but the driver's
     "threads": ["1"],
     "servers": 1,
-    "processes": 3,
+    "processes": 4,  # a server, a nursery and two workers
     "slots": 2,
 }
 WAIT = """

@@ -127,7 +127,7 @@ def test_program_without_main_guard(new_script: NewScript, tmp_path: Path) -> No
     assert report["scores"][1] == pytest.approx(100 / 150)
     assert report["own class"]
     assert report["ran"] == [3 * 3 * 2, 0]  # a fit and a score for each candidate and fold
-    assert report["processes"] == 3  # two workers, one API
+    assert report["processes"] == 4  # two workers, what has forked them, an API
     assert report["same processes"]
     assert len(lines(tmp_path / "fits.log")) == 3 * 3 + 1
     assert script.leaves_nothing(within=30)

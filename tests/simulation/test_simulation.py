@@ -38,6 +38,14 @@ def test_oracles_hold_under_every_seed(kind):
     assert min(met["kills"], met["dies"], met["late"], met["mute"]) > 10, dict(met)
 
 
+@pytest.mark.parametrize("seed", [1750, 2130, 6680])
+def test_end_of_what_was_given_up_for_lost_is_no_second_end(seed):
+    """Found by `make soak`: such a batch was gone on from twice, and its calls were made twice."""
+    met, failed = soak.seeds_of("race", seed, 1)
+    assert not failed, failed[0]
+    assert met["late"], dict(met)
+
+
 def test_seed_tells_the_same_story_twice():
     """The trail of a seed is the same whenever it is told."""
     from sim_tune import Story, scenario_of
