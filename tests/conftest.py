@@ -61,7 +61,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 # Two processes share the suite file by file: what takes minutes comes first, so that neither waits long.
-_FIRST = ("documentation", "cluster", "browser", "test_examples.py", "test_packaging.py", "engine")
+_FIRST = ("documentation", "cluster", "browser", "faults", "test_examples.py", "test_packaging.py", "engine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -77,13 +77,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Whole files go to one process, and what looks at pages as a whole: it shares a server and a worker."""
+    """Whole files go to one process; so do all that look at pages, and the few cases of the fault matrix.
+
+    Those share a server and workers, which take longer to start than most of them to run.
+    """
     from xdist.scheduler import LoadFileScheduling
+
+    shared = ["tests/browser/"] + (["tests/faults/"] if "sampled" in config.option.markexpr else [])
 
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "tests/browser" if file.startswith("tests/browser/") else file
+            return next((folder for folder in shared if file.startswith(folder)), file)
 
     return ByFile(config, log)
 

@@ -126,6 +126,7 @@ def shared_api(served_api: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return served_api
 
 
+@pytest.mark.faults
 def test_killed_flow(
     new_script: NewScript, tmp_path: Path, workers: str, undisturbed: list, shared_api: str
 ) -> None:

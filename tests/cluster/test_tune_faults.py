@@ -106,6 +106,7 @@ def killed(
     return counts, found
 
 
+@pytest.mark.faults
 def test_killed_driver_goes_on_to_the_same_table(
     new_script: NewScript, served_api: str, workers: str, tmp_path: Path
 ) -> None:

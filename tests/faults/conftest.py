@@ -30,10 +30,16 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what is in this folder."""
+    """Marks what is in this folder, and one case of each test, drawn by the seed, for `make test`."""
+    cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         if FOLDER in item.path.parents:
             item.add_marker(pytest.mark.faults)
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for test, found in cases.items():
+        if test.endswith("::test_killed_scheduler"):
+            continue  # Dask's client alone waits for half a minute
+        random.Random(f"{SEED} {test}").choice(found).add_marker(pytest.mark.sampled)
 
 
 @pytest.fixture
