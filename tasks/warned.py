@@ -40,6 +40,8 @@ def _enter() -> None:
             _block = warnings.catch_warnings()
             _block.__enter__()
             warnings.simplefilter("always")
+            # The collector gives these in whatever thread it happens to run: they are nobody's here.
+            warnings.simplefilter("ignore", ResourceWarning)
             warnings.showwarning = _passing_on(warnings.showwarning)
         _open += 1
 

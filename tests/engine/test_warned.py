@@ -37,3 +37,11 @@ def test_overlapping_blocks_keep_apart_and_leave_nothing() -> None:
         thread.join(20)
     assert seen == {"first": [("UserWarning", "one")], "second": [("RuntimeWarning", "two")]}
     assert (warnings.showwarning, list(warnings.filters)) == before
+
+
+def test_what_the_collector_finds_open_is_no_step_s_warning() -> None:
+    """A file or socket left open elsewhere, found while a step runs, is not told as that step's."""
+    with caught_warnings() as mine:
+        warnings.warn("unclosed <socket.socket fd=90>", ResourceWarning, stacklevel=1)
+        warnings.warn("seen", UserWarning, stacklevel=1)
+    assert mine == [("UserWarning", "seen")]

@@ -40,8 +40,16 @@ class Tunnel:
     def close(self) -> None:
         """Ends it with all connections."""
         self.cut, self.held = True, False
+        self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        """Nothing; no connection is left open: who runs when it is found would be blamed."""
+        self._server.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait_for(asyncio.gather(*left, return_exceptions=True), 10)
 
     def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -63,6 +71,7 @@ class Tunnel:
             await asyncio.wait(ways, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
         for way in ways:
             way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
         for end in (writer, back):
             end.transport.abort() if self.cut else end.close()
 
