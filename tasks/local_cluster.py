@@ -26,12 +26,14 @@ from typing import Any
 import dask.config
 from distributed import Scheduler, Status
 from distributed.deploy.spec import ProcessInterface, SpecCluster
+from distributed.scheduler import DEFAULT_EXTENSIONS
 from prefect.logging import get_logger
 
 from prefect_tune.errors import InfrastructureError
 from prefect_tune.tasks.child import ORDERLY, Child, start_child, stop_child
 from prefect_tune.tasks.groups import Group
 from prefect_tune.tasks.nursery import Nursery
+from prefect_tune.tasks.recent_spans import RecentSpans
 from prefect_tune.tasks.threads import THREAD_VARIABLES
 
 _PRELOAD = (
@@ -155,7 +157,13 @@ class TuneCluster(SpecCluster):
         _quiet_scheduler()
         self.scratch = tempfile.mkdtemp(prefix="prefect-tune-")
         self._nurseries: dict[tuple[tuple[str, str], ...], Nursery | None] = {}
-        scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}
+        scheduler = {
+            "host": "127.0.0.1",
+            "port": 0,
+            "dashboard": False,
+            "dashboard_address": "127.0.0.1:0",
+            "extensions": {**DEFAULT_EXTENSIONS, "spans": RecentSpans},
+        }
         try:
             # The scheduler takes its scratch folder from the configuration only.
             with dask.config.set(
