@@ -1,8 +1,8 @@
 """Dask's spans, the last of them only.
 
-Dask's scheduler opens a span whenever work comes after a pause, and keeps it for ever with its groups of tasks.
-In a search that decides after each task run that is one for each of them, and a notebook or a served flow keeps
-its local cluster for days.
+Dask's scheduler opens a span whenever work comes after a pause, and keeps it for ever with its groups of
+tasks. In a search that decides after each task run that is one for each of them, and a notebook or a served
+flow keeps its local cluster for days.
 """
 
 from __future__ import annotations
