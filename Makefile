@@ -23,7 +23,7 @@ unexport PYTHONHOME
 # Two installs into one environment at once would trip over each other.
 .NOTPARALLEL:
 .PHONY: help demo test test-recovery test-faults soak endurance browser screenshots check lint types docs audit
-.PHONY: bench bench-grid bench-adaptive bench-tuners bench-scale clean
+.PHONY: bench bench-grid bench-adaptive bench-tuners bench-scale bench-budgets clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -97,6 +97,9 @@ bench-tuners: $(VENV)/.with-bench ## searches over any objective: on tables, bes
 
 bench-scale: $(VENV)/.with-bench ## what planning and driving cost as a search grows, up to 10^5 candidates
 	@$(RUN) benchmarks/scale.py $(ARGS)
+
+bench-budgets: $(VENV)/.with-bench ## what the identity and the storage of one step cost, each beside its budget
+	@$(RUN) benchmarks/budgets.py $(ARGS)
 
 clean: ## remove .venv and everything that was built or cached here
 	rm -rf $(VENV) build dist demo-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

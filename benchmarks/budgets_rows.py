@@ -74,16 +74,25 @@ class Times:
 
 
 def timed(rounds: int, **systems: Callable[[], Any]) -> dict[str, Times]:
-    """Seconds of each system; they take turns, after one call of each that does not count."""
+    """Seconds of each system; they take turns, after one call of each that does not count.
+
+    What a call returns, if it can be called itself, tidies up after it; that is not timed.
+    """
     for run in systems.values():
-        run()
+        _tidied(run())
     seconds: dict[str, list[float]] = {name: [] for name in systems}
     for _ in range(rounds):
         for name, run in systems.items():
             start = time.perf_counter()
-            run()
+            tidy = run()
             seconds[name].append(time.perf_counter() - start)
+            _tidied(tidy)
     return {name: Times(found) for name, found in seconds.items()}
+
+
+def _tidied(tidy: Any) -> None:
+    if callable(tidy):
+        tidy()
 
 
 def rates(found: dict[str, Times], size: float) -> dict[str, tuple[float, float]]:

@@ -1,6 +1,6 @@
 """All benchmarks one after the other, and one page of what they found: docs/benchmarks.md.
 
-    python benchmarks/page.py [--sizes usual] [--only grid adaptive tuners scale] [--kept FOLDER]
+    python benchmarks/page.py [--sizes usual] [--only grid adaptive tuners scale budgets] [--kept FOLDER]
 
 Each runs in a process of its own and leaves its measurements as JSON, and the lines that it printed, in the
 folder of what is kept; the page is made of what lies there, so that one that did not run keeps its part.
@@ -74,6 +74,12 @@ BENCHMARKS = {
         "What planning and driving cost as a search grows",
         quick="--most 10000 --real 300",
         usual="--most 10000",
+    ),
+    "budgets": Benchmark(
+        "budgets.py",
+        "What one step's identity and storage cost",
+        quick="--quick",
+        usual="",
     ),
 }
 

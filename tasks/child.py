@@ -113,7 +113,7 @@ def main(order: dict[str, Any]) -> None:
             os._exit(0)  # nothing of its own is left to be done
         main(forked)
         return
-    family = _Family(order["parent"], order["options"].get("scratch"))
+    family = _Family(order["parent"], order.get("grandparent"), order["options"].get("scratch"))
     threading.Thread(target=family.watch, daemon=True).start()
     {"worker": _worker, "server": _server, "cell": _cell}[order["role"]](order["options"], family)
 
@@ -125,14 +125,16 @@ def _show(role: str) -> None:
 
 
 class _Family:
-    """The parent, as its child sees it."""
+    """The parent, and of a forked child the driver that started its nursery, as the child sees them."""
 
-    def __init__(self, parent: int, scratch: str | None) -> None:
-        self.parent, self.scratch = parent, scratch
+    def __init__(self, parent: int, grandparent: int | None, scratch: str | None) -> None:
+        self.parent, self.grandparent, self.scratch = parent, grandparent, scratch
 
     def orphaned(self) -> bool:
-        """Whether the parent is gone."""
-        return os.getppid() != self.parent
+        """Whether the parent is gone, or the grandparent: a nursery may notice later than its children."""
+        if os.getppid() != self.parent:
+            return True
+        return self.grandparent is not None and _parent_of(self.parent) != self.grandparent
 
     def watch(self) -> None:
         """Ends this process when the parent is gone, gently at first."""
@@ -147,6 +149,15 @@ class _Family:
         if self.scratch and self.orphaned():
             shutil.rmtree(self.scratch, ignore_errors=True)
         os._exit(code)
+
+
+def _parent_of(process: int) -> int | None:
+    """The number of its parent; None when it is gone. For systems that have nurseries."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return None
 
 
 def _worker(options: dict[str, Any], family: _Family) -> None:

@@ -246,7 +246,7 @@ def serve(options: dict[str, Any], starter: int) -> dict[str, Any] | None:
             for descriptor in (ended, wake):
                 os.close(descriptor)
             parent.close()
-            return _made_own(order, descriptors)
+            return _made_own(order, descriptors, starter)
         for descriptor in descriptors:
             os.close(descriptor)
         parent.send(json.dumps({"begun": max(child, 0)}).encode())
@@ -270,7 +270,7 @@ def _started(order: dict[str, Any], descriptors: Sequence[int]) -> int:
     return started.pid
 
 
-def _made_own(order: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+def _made_own(order: dict[str, Any], descriptors: Sequence[int], starter: int) -> dict[str, Any]:
     """The child's order, after it has become a process of its own."""
     os.setsid()
     os.environ.clear()
@@ -284,7 +284,7 @@ def _made_own(order: dict[str, Any], descriptors: Sequence[int]) -> dict[str, An
         np.random.seed()  # the standard library's generator sees to that itself
     if descriptors:
         order["options"]["socket"] = descriptors[0]
-    order["parent"] = os.getppid()
+    order["parent"], order["grandparent"] = os.getppid(), starter
     return order
 
 
