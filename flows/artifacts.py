@@ -121,11 +121,12 @@ class SearchArtifacts:
         self._closing.set()
         await self._guarded(partial(_log_outcome, result))
         jobs: list[Callable[[], Awaitable[None]]] = [tags] if tags else []
-        jobs += [
-            partial(self._show_end, result),
-            partial(self._show_leaderboard, result),
-            partial(self._show_report, result, figures=True),
-        ]
+        jobs += [partial(self._show_end, result), partial(self._show_leaderboard, result)]
+        # Before the API is given its time: on a busy machine pictures take longer than any API, and what is
+        # being sent may wait for the same pen.
+        await self._guarded(partial(self._draw, result, figures=True))
+        if self._page:
+            jobs.append(partial(self._write_report, result))
         await self._guarded(partial(self._close, jobs))
         return self._page
 
@@ -179,6 +180,10 @@ class SearchArtifacts:
         await self._write("leaderboard", TableArtifact(table=table, description=await _outcome(result)))
 
     async def _show_report(self, result: Found, *, figures: bool) -> None:
+        await self._draw(result, figures=figures)
+        await self._write_report(result)
+
+    async def _draw(self, result: Found, *, figures: bool) -> None:
         start, draw = time.monotonic(), partial(page, result, figures=figures)
         try:
             self._page = await asyncio.get_running_loop().run_in_executor(_PEN, draw)
@@ -187,6 +192,8 @@ class SearchArtifacts:
         finally:
             now = time.monotonic()
             self._draw_at = now + max(_DRAW_EVERY, _DRAW_SHARE * (now - start))
+
+    async def _write_report(self, result: Found) -> None:
         await self._write("report", MarkdownArtifact(markdown=self._page, description=await _outcome(result)))
 
     async def _write(self, kind: str, artifact: Artifact) -> None:

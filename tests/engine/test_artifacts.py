@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import logging
+import time
 from uuid import UUID
 
 import numpy as np
@@ -125,6 +126,28 @@ def test_known_search_needs_no_updates():
     found = asyncio.run(read_back(search))
     assert sorted(found) == ["quick-leaderboard", "quick-progress", "quick-report"]
     assert [a.data for a in found["quick-progress"]] == [100]
+
+
+def test_a_busy_machine_draws_as_long_as_it_takes(monkeypatch):
+    """Only the API's answers have a time limit: a report that is drawn for longer is there all the same."""
+
+    def slow(*arguments, **more):
+        time.sleep(1.5 * artifacts_module._PATIENCE)
+        return drawn(*arguments, **more)
+
+    drawn = artifacts_module.page
+    monkeypatch.setattr(artifacts_module, "page", slow)
+    monkeypatch.setattr(artifacts_module, "_PATIENCE", 5.0)
+
+    @flow
+    async def search() -> str:
+        shown = SearchArtifacts(interval=0.01)
+        await shown.start("My Search")
+        assert await shown.finish(a_result(0.9))
+        return flow_run.id
+
+    found = asyncio.run(read_back(search))
+    assert found["my-search-report"][0].data.startswith("# `My Search`")
 
 
 def test_updates_are_merged_and_the_end_does_not_wait_for_the_interval():
