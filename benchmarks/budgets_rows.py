@@ -22,7 +22,8 @@ class Row:
         quantity: what was measured.
         measured: by us, in words.
         reference: of what does the least that could do, or of a peer, in the same run.
-        ratio: ours over the reference, whichever way round the budget has it; None without one.
+        ratio: ours over the reference, of medians; None without one.
+        best_ratio: the same of the best rounds, where a budget is held against it.
         budget: in words; empty where there is none and the row only explains another.
         met: None where there is no budget, or nothing was measured.
         values: the figures behind the words.
@@ -32,6 +33,7 @@ class Row:
     measured: str
     reference: str = "-"
     ratio: float | None = None
+    best_ratio: float | None = None
     budget: str = ""
     met: bool | None = None
     values: dict[str, Any] | None = None
@@ -39,6 +41,7 @@ class Row:
     def line(self, case: int) -> str:
         """The row as text."""
         ratio = "-" if self.ratio is None else f"{self.ratio:.3g}"
+        ratio += "" if self.best_ratio is None else f" (best {self.best_ratio:.3g})"
         cells = (self.quantity, self.measured, self.reference, ratio, self.budget or "-", self.verdict)
         return f"({case}) " + " | ".join(cells)
 
@@ -64,12 +67,12 @@ class Times:
 
     @property
     def median(self) -> float:
-        """What ratios are made of."""
+        """The middle one."""
         return statistics.median(self.rounds)
 
     @property
     def best(self) -> float:
-        """What absolute budgets are held against: others on the machine can only make a round slower."""
+        """What budgets are held against: others on the machine can only make a round slower."""
         return min(self.rounds)
 
 
