@@ -73,11 +73,6 @@ class SearchArtifacts:
         self._dashboard = ""
         self._draw_at = 0.0  # when pictures may be drawn next
 
-    @staticmethod
-    def prepare() -> None:
-        """Loads what drawing needs in a background thread, so that the report does not wait for it."""
-        _warm_once()
-
     async def start(self, name: str, lease: ClusterLease | None = None, *words: str) -> None:
         """Announces the search: in the log, by tags of its run and by the progress artifact, soon after.
 
@@ -87,7 +82,6 @@ class SearchArtifacts:
             words: tags of the run besides `prefect-tune` and the kind of search.
         """
         self._name = name
-        self.prepare()
         if lease is not None:
             self._dashboard = shown_link(lease.dashboard)
             at = f", dashboard {self._dashboard}" if self._dashboard else ""
@@ -97,6 +91,8 @@ class SearchArtifacts:
 
     async def update(self, progress: Progress) -> None:
         """Leaves `progress` to be shown and returns at once; only the latest one counts."""
+        if progress.total:  # planned, and so about to wait for workers: not at the plan's expense
+            _warm_once()
         self._put("progress", partial(self._show_progress, progress))
 
     async def publish(self, result: Found, *, figures: bool = False) -> None:
@@ -252,7 +248,7 @@ async def _outcome(result: Found) -> str:
 
 @cache
 def _warm_once() -> None:
-    """Has a report drawn that nobody reads, once per process."""
+    """Has a report drawn that nobody reads, once per process: the first real one then waits for no import."""
     _PEN.submit(_warm)
 
 

@@ -114,7 +114,6 @@ def _build(kind: str, asked: dict[str, Any], store: Any) -> Any:
 async def run_halving(search: HalvingSearch, lease: ClusterLease) -> HalvingResult:
     """The result of `search`, run on the leased cluster inside the current flow run."""
     display, artifacts = TerminalDisplay(search.verbose), SearchArtifacts()
-    artifacts.prepare()
     await artifacts.start(search.spec.name, lease)
     with contextlib.ExitStack() as stack:
         stack.callback(display.close, None)

@@ -91,7 +91,6 @@ async def run_search(search: Search, lease: ClusterLease) -> SearchResult:
     """The result of `search`, run on the leased cluster inside the current flow run."""
     spec, store, run_id = search.spec, search.store, uuid.uuid4().hex
     display, artifacts = TerminalDisplay(search.verbose), SearchArtifacts()
-    artifacts.prepare()
     await artifacts.start(spec.name, lease)
     compiled = await asyncio.to_thread(CompiledSearch, spec, store)
     planner = Planner(compiled, lease.n_slots, search.resources)

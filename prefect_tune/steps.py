@@ -93,7 +93,9 @@ class LeafStep(Step):
     @cached_property
     def _open_seeds(self) -> frozenset[str]:
         """Names of nested `random_state` parameters that are None, direct ones and those below."""
-        deep = self.prototype.get_params(deep=True) if self.parameters else {}
+        deep = self.parameters
+        if any(hasattr(value, "get_params") for value in deep.values()):  # asking again costs as much
+            deep = self.prototype.get_params(deep=True)
         return frozenset(
             name for name, value in deep.items() if value is None and name.split("__")[-1] == "random_state"
         )

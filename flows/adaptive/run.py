@@ -43,7 +43,6 @@ async def run_adaptive(search: AdaptiveSearch, lease: ClusterLease) -> AdaptiveR
 async def _run(search: AdaptiveSearch, lease: ClusterLease, outage: Outage) -> AdaptiveResult:
     spec, store, run_id = search.spec, search.store, uuid.uuid4().hex
     display, artifacts = TerminalDisplay(search.verbose), SearchArtifacts()
-    artifacts.prepare()
     await artifacts.start(spec.name, lease)
     watcher = Watcher(search, display, artifacts)
     board = Board(

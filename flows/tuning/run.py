@@ -44,7 +44,6 @@ async def run_tune(search: TuneSearch, lease: ClusterLease) -> TuneResult:
 async def _run(search: TuneSearch, lease: ClusterLease) -> TuneResult:
     settings, store, run_id = search.settings, search.store, uuid.uuid4().hex
     display, artifacts = TerminalDisplay(search.verbose), SearchArtifacts()
-    artifacts.prepare()
     await artifacts.start(search.name, lease, *_words(search))
     diary = await asyncio.to_thread(
         Diary.open, store, settings.key(), settings.space, fresh=not search.resume

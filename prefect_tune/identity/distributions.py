@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import inspect
 import json
 import os
+import re
 import sys
 import sysconfig
 from functools import lru_cache
@@ -42,9 +44,37 @@ def environment_versions() -> dict[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _owners() -> dict[str, list[str]]:
-    """Distribution names by top-level module; one walk over all metadata."""
-    return {name: sorted(set(owners)) for name, owners in importlib.metadata.packages_distributions().items()}
+def owners() -> dict[str, list[str]]:
+    """Distribution names by top-level module; one walk over all metadata.
+
+    The same as `importlib.metadata.packages_distributions`, which reads every description as an e-mail and
+    makes an object of every file: in each process that makes keys, half a second.
+    """
+    found: dict[str, set[str]] = {}
+    for distribution in importlib.metadata.distributions():
+        modules, name = _modules(distribution), _name(distribution)
+        for module in modules:
+            found.setdefault(module, set()).add(name)
+    return {module: sorted(names) for module, names in found.items()}
+
+
+def _name(distribution: importlib.metadata.Distribution) -> str:
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    stated = re.search(r"^Name: *(\S+) *$", text, re.MULTILINE)
+    return stated[1] if stated else distribution.metadata["Name"]
+
+
+def _modules(distribution: importlib.metadata.Distribution) -> set[str]:
+    """Top-level modules that it says are its own, or else that its list of files has."""
+    if declared := (distribution.read_text("top_level.txt") or "").split():
+        return set(declared)
+    record = distribution.read_text("RECORD")
+    if record is None:
+        paths = [str(file) for file in distribution.files or ()]
+    else:
+        paths = [line.lstrip('"').partition(",")[0] for line in record.splitlines()]
+    tops = {path.partition("/")[0] if "/" in path else inspect.getmodulename(path) for path in paths}
+    return {top for top in tops if top and "." not in top and top != "__pycache__"}
 
 
 @lru_cache(maxsize=512)
@@ -85,7 +115,7 @@ def home_of_file(name: str, file: str | None) -> Home | None:
     if file is None:
         return None
     found = []
-    for owner in _owners().get(top, ()):
+    for owner in owners().get(top, ()):
         place = _distribution(owner)
         if place is None:
             return None
