@@ -35,6 +35,7 @@ from prefect_tune.tasks.cluster import ClusterLease
 
 _INTERVAL = 2.0  # seconds between two calls while the search runs
 _PATIENCE = 30.0  # seconds that the end of a search waits for an API that does not answer
+_DRAW_FIRST = 10.0  # seconds before pictures are first drawn; a shorter search has them at its end
 _DRAW_EVERY = 30.0  # seconds between two renewals of the pictures while the search runs, at least
 _DRAW_SHARE = 50  # and so many times as long as drawing them took
 # One thread for all drawing: matplotlib keeps its loaded fonts per thread.
@@ -71,7 +72,7 @@ class SearchArtifacts:
         self._complained = False
         self._page = ""
         self._dashboard = ""
-        self._draw_at = 0.0  # when pictures may be drawn next
+        self._draw_at = time.monotonic() + _DRAW_FIRST  # when pictures may be drawn next
 
     async def start(self, name: str, lease: ClusterLease | None = None, *words: str) -> None:
         """Announces the search: in the log, by tags of its run and by the progress artifact, soon after.
@@ -95,15 +96,18 @@ class SearchArtifacts:
             _warm_once()
         self._put("progress", partial(self._show_progress, progress))
 
-    async def publish(self, result: Found, *, figures: bool = False) -> None:
+    async def publish(self, result: Found, *, figures: bool = False, awaited: bool = False) -> None:
         """Leaves a partial result to be shown and returns at once.
 
         Args:
             result: so far.
             figures: draw the report with its pictures, and then so rarely that the driver hardly feels it;
                 otherwise it is renewed each time, without them.
+            awaited: somebody is about to look at it: draw the pictures now.
         """
         self._put("leaderboard", partial(self._show_leaderboard, result))
+        if awaited:
+            self._draw_at = 0.0
         if not figures:
             self._put("report", partial(self._show_report, result, figures=False))
         elif time.monotonic() >= self._draw_at:

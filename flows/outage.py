@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Any
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -73,7 +74,7 @@ class Outage:
 
 async def _is_silent() -> bool:
     try:
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        with _no_retries():
             async with asyncio.timeout(_REACH), get_client() as client:  # the flow run's own, connected
                 return await client.api_healthcheck() is not None
     except (TimeoutError, httpx.TransportError):
@@ -82,8 +83,25 @@ async def _is_silent() -> bool:
 
 def _try_once() -> None:
     """Prefect's engine tries once what it still reports from this context; its flow run is at its end."""
-    context = internals.SettingsContext.get() if internals.FAST_PATH else None
-    if context is not None:
-        settings = context.settings.copy_with_update(updates={PREFECT_CLIENT_MAX_RETRIES: 0})
+    if internals.FAST_PATH:
         # Never left: the engine is still to come, and the context ends with it or with `api_settings`.
-        internals.SettingsContext(profile=context.profile, settings=settings).__enter__()
+        _no_retries().__enter__()
+
+
+_last: tuple[Any, Any] = (None, None)
+
+
+def _no_retries() -> AbstractContextManager[Any]:
+    """The settings in force with no second attempt of Prefect's client.
+
+    Made once for all brackets of a search: making settings takes Prefect 10 ms and more.
+    """
+    global _last
+    context = internals.SettingsContext.get() if internals.FAST_PATH else None
+    if context is None:
+        return temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0})
+    asked, made = _last
+    if asked is not context.settings:
+        made = context.settings.copy_with_update(updates={PREFECT_CLIENT_MAX_RETRIES: 0})
+        _last = context.settings, made
+    return internals.SettingsContext(profile=context.profile, settings=made)
