@@ -52,7 +52,7 @@ ORDER = (
     ("testing",),
 )
 
-BASIC = {"numpy", "scipy", "blake3", "orjson"}  # orjson: the store's action records
+BASIC = {"numpy", "scipy", "blake3", "orjson", "sortedcontainers"}  # orjson: records; sortedcontainers: rungs
 PREFECT = {"prefect", "prefect_dask", "pydantic"}  # pydantic: Prefect's own way to declare fields
 DASK = {"dask", "distributed"}
 LAZY = {"pandas", "pyarrow", "sklearn", "optuna", "matplotlib", "PIL", "cloudpickle", "obstore"}

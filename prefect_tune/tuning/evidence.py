@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from typing import Any
+from collections.abc import Iterator, Sequence, Set
+from itertools import chain
+from typing import Any, overload
 
 from prefect_tune.trials import Config, TrialRecord, TrialState, config_key
 from prefect_tune.tuning.trial import Trial
 
+_PIECE = 512  # records that are copied together when one of them changes
 
-class Records(list[TrialRecord]):
+
+class Records(Sequence[TrialRecord]):
     """One record per trial, by rising index; what was evaluated elsewhere comes first, with negative ones.
 
-    Attributes:
+    Args:
+        pieces: lists of `_PIECE` records, the last one shorter, that nobody changes any more.
         keys: of all configurations, of trials that have begun since, too.
     """
 
-    keys: Set[str] = frozenset()
+    def __init__(self, pieces: tuple[list[TrialRecord], ...], keys: Set[str]) -> None:
+        self._pieces, self.keys = pieces, keys
+
+    def __len__(self) -> int:
+        return _PIECE * (len(self._pieces) - 1) + len(self._pieces[-1]) if self._pieces else 0
+
+    def __iter__(self) -> Iterator[TrialRecord]:
+        return chain.from_iterable(self._pieces)
+
+    @overload
+    def __getitem__(self, place: int) -> TrialRecord: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[TrialRecord]: ...
+
+    def __getitem__(self, place: int | slice) -> TrialRecord | list[TrialRecord]:
+        if isinstance(place, slice):
+            return list(self)[place]
+        place = range(len(self))[place]
+        return self._pieces[place // _PIECE][place % _PIECE]
 
 
 class Evidence:
@@ -30,9 +53,11 @@ class Evidence:
     """
 
     def __init__(self, evaluated: Sequence[tuple[Config, float, int]] = ()) -> None:
-        self._records = records_of((), None, evaluated)
-        self._before = len(self._records)
-        self._keys = {config_key(record.config) for record in self._records}
+        before = records_of((), None, evaluated)
+        self._before = self._length = len(before)
+        self._pieces = [before[at : at + _PIECE] for at in range(0, len(before), _PIECE)]
+        self._lent: set[int] = set()  # pieces that somebody may still read: copied before they are changed
+        self._keys = {config_key(record.config) for record in before}
         self.changed: set[int] = set()
 
     def enter(self, trial: Trial) -> None:
@@ -42,13 +67,24 @@ class Evidence:
 
     def records(self, trials: Sequence[Trial], machine: Any) -> Records:
         """The records of all trials now; later changes leave them as they are."""
-        self._records += [_NONE] * (self._before + len(trials) - len(self._records))
-        for index in self.changed:
-            self._records[self._before + index] = _record(trials[index], machine)
+        for index in sorted(self.changed):
+            self._put(self._before + index, _record(trials[index], machine))
         self.changed.clear()
-        found = Records(self._records)
-        found.keys = self._keys
-        return found
+        self._lent.update(range(len(self._pieces)))
+        return Records(tuple(self._pieces), self._keys)
+
+    def _put(self, place: int, record: TrialRecord) -> None:
+        piece = place // _PIECE
+        if piece == len(self._pieces):
+            self._pieces.append([])
+        elif piece in self._lent:
+            self._pieces[piece] = self._pieces[piece].copy()
+            self._lent.discard(piece)
+        if place == self._length:
+            self._pieces[piece].append(record)
+            self._length += 1
+        else:
+            self._pieces[piece][place % _PIECE] = record
 
 
 def records_of(
@@ -84,6 +120,3 @@ def _record(trial: Trial, machine: Any) -> TrialRecord:
         pending=machine.pending(trial.index),
         final=losses[max(losses)] if completed and losses else None,
     )
-
-
-_NONE: Any = None  # stands where a record is about to be

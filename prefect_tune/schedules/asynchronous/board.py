@@ -7,9 +7,10 @@ Rule 2: whoever is promoted leaves the waiting list at that moment, so two worke
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from fractions import Fraction
+
+from sortedcontainers import SortedList
 
 from prefect_tune.schedules.asynchronous.levels import Levels
 from prefect_tune.schedules.asynchronous.rules import Rule
@@ -30,13 +31,13 @@ class RungRecords:
     level: int
     share: Fraction
     entries: dict[int, float | None] = field(default_factory=dict)
-    losses: list[float] = field(default_factory=list)
-    waiting: list[tuple[float, str, int]] = field(default_factory=list)
+    losses: SortedList = field(default_factory=SortedList)  # a plain list would move all that is behind
+    waiting: SortedList = field(default_factory=SortedList)
 
     def enter(self, trial: int, loss: float) -> None:
         """Records a finite loss."""
         self.entries[trial] = loss
-        insort(self.losses, loss)
+        self.losses.add(loss)
 
     def skip(self, trial: int) -> None:
         """Notes that the trial stepped over this level."""
@@ -44,14 +45,11 @@ class RungRecords:
 
     def wait(self, trial: int, key: str) -> None:
         """Puts a trial recorded here on the waiting list."""
-        insort(self.waiting, (self.loss(trial), key, trial))
+        self.waiting.add((self.loss(trial), key, trial))
 
     def withdraw(self, trial: int, key: str) -> None:
         """Takes a trial off the waiting list, if it is there."""
-        place = (self.loss(trial), key, trial)
-        at = bisect_left(self.waiting, place)
-        if at < len(self.waiting) and self.waiting[at] == place:
-            del self.waiting[at]
+        self.waiting.discard((self.loss(trial), key, trial))
 
     def passes(self, trial: int, rule: Rule) -> bool:
         """Whether the trial passes by the rule over all losses recorded so far."""
