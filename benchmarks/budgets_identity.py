@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from budgets_rows import Row, apart, rates, said, timed
+from apart import apart
+from budgets_rows import Row, rates, said, timed
 
 MIB = 2**20
 COLUMNS = 40

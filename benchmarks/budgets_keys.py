@@ -84,15 +84,15 @@ def _key_rows(times: Any, steps: int, many: int) -> list[Row]:
         figures["whole"] /= many
     told = f"{each['joblib']:.0f} µs, joblib.hash of the pipeline; {each['dask']:.0f}, dask's tokenize"
     rows = (
-        ("cold", f"key of a step, the first candidate ({steps} keys)", 50, "joblib"),
-        ("further", "key of a step, each further candidate of its class", 15, "joblib"),
-        ("whole", "all keys of each further candidate on a fold (fit, score, metric)", None, "joblib"),
+        ("cold", f"key of a step, the first candidate ({steps} keys)", 50),
+        ("further", "key of a step, each further candidate of its class", 15),
+        ("whole", "all keys of each further candidate on a fold (fit, score, metric)", None),
     )
     return [
         Row(quantity=named, measured=f"{each[name]:.1f} µs (best {best[name]:.1f})", reference=told,
-            ratio=each[name] / each[beside], budget=f"≤ {most} µs" if most else "",
+            ratio=each[name] / each["joblib"], budget=f"≤ {most} µs" if most else "",
             met=best[name] <= most if most else None, values={"median": each, "best": best})
-        for name, named, most, beside in rows
+        for name, named, most in rows
     ]  # fmt: skip
 
 

@@ -1,17 +1,12 @@
-"""What the budgets have in common: taking turns, processes of their own, and rows of the table."""
+"""What the budgets have in common: taking turns, and rows of the table."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
-
-THREADS = ("RAYON_NUM_THREADS",)
-"""Variables by which the threads of the hash are limited, before it loads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,38 +112,3 @@ def percentile(values: list[float], share: float) -> float:
     """
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def _answer(function: Callable[..., Any], arguments: tuple[Any, ...], end: Any) -> None:
-    end.send(function(*arguments))
-
-
-def apart(function: Callable[..., Any], *arguments: Any, threads: int | None = None) -> Any:
-    """What a call in a new process returns.
-
-    Args:
-        threads: of the hash in that process; None: as many as there are cores.
-
-    Raises:
-        RuntimeError: it ended without an answer; its own words are on the terminal.
-    """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    before = {name: os.environ.pop(name, None) for name in THREADS}
-    if threads is not None:
-        os.environ.update(dict.fromkeys(THREADS, str(threads)))
-    try:
-        process = context.Process(target=_answer, args=(function, arguments, theirs))
-        process.start()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-    theirs.close()
-    try:
-        return ours.recv()
-    except EOFError:
-        raise RuntimeError(f"{function.__name__} ended with an error") from None
-    finally:
-        process.join()

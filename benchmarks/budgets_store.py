@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from apart import apart
 from budgets_hits import SCOPE, hit, key_of, record_of
-from budgets_rows import Row, Times, apart, rates, said, timed
+from budgets_rows import Row, Times, rates, said, timed
 
 
 def writes(quick: bool) -> list[Row]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import os
 import sys
 import time
@@ -34,6 +33,7 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 warnings.filterwarnings("ignore")
 
+from apart import apart  # noqa: E402
 from machine import machine  # noqa: E402
 from scale_decisions import journal_lines, replay, rungs, tuner, workers  # noqa: E402
 from scale_plans import grid, hyperband  # noqa: E402
@@ -50,34 +50,22 @@ def memory() -> tuple[int, int]:
     return now, most
 
 
-def _measured(function: Callable[[int], dict[str, Any]], size: int, end: Any) -> None:
+def _measured(function: Callable[[int], dict[str, Any]], size: int) -> dict[str, Any]:
     before, start = memory()[0], time.perf_counter()
     cpu = time.process_time()
     found = function(size)
-    end.send(
-        {
-            "size": size,
-            "seconds": time.perf_counter() - start,
-            "cpu": time.process_time() - cpu,
-            "bytes": memory()[1] - before,
-            **found,
-        }
-    )
+    return {
+        "size": size,
+        "seconds": time.perf_counter() - start,
+        "cpu": time.process_time() - cpu,
+        "bytes": memory()[1] - before,
+        **found,
+    }
 
 
 def measured(function: Callable[[int], dict[str, Any]], size: int) -> dict[str, Any]:
     """Seconds and bytes of a call in a process of its own; what it returns stands above what is measured."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_measured, args=(function, size, theirs))
-    process.start()
-    theirs.close()
-    try:
-        return ours.recv()
-    except EOFError:
-        raise SystemExit(f"{function.__name__}({size}) came to no end") from None
-    finally:
-        process.join()
+    return apart(_measured, function, size, method="fork")
 
 
 def grown(function: Callable[[int], dict[str, Any]], sizes: Sequence[int], patience: float) -> dict[str, Any]:

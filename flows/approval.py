@@ -138,7 +138,6 @@ async def approved(
     if not candidates:
         return result
     shown = result.standings() if isinstance(result, HalvingResult) else result
-    await artifacts.publish(shown)
     await artifacts.publish(shown, figures=True, awaited=True)
     waits = Progress(name=result.name, total=1, done=1, message="waits for approval")
     await artifacts.update(waits)

@@ -54,9 +54,9 @@ class Evidence:
 
     def __init__(self, evaluated: Sequence[tuple[Config, float, int]] = ()) -> None:
         before = records_of((), None, evaluated)
-        self._before = self._length = len(before)
+        self._before = len(before)
         self._pieces = [before[at : at + _PIECE] for at in range(0, len(before), _PIECE)]
-        self._lent: set[int] = set()  # pieces that somebody may still read: copied before they are changed
+        self._own: set[int] = set()  # pieces made since the last were lent; others are copied before a change
         self._keys = {config_key(record.config) for record in before}
         self.changed: set[int] = set()
 
@@ -70,21 +70,17 @@ class Evidence:
         for index in sorted(self.changed):
             self._put(self._before + index, _record(trials[index], machine))
         self.changed.clear()
-        self._lent.update(range(len(self._pieces)))
+        self._own.clear()
         return Records(tuple(self._pieces), self._keys)
 
     def _put(self, place: int, record: TrialRecord) -> None:
-        piece = place // _PIECE
-        if piece == len(self._pieces):
+        number, at = divmod(place, _PIECE)
+        if number == len(self._pieces):
             self._pieces.append([])
-        elif piece in self._lent:
-            self._pieces[piece] = self._pieces[piece].copy()
-            self._lent.discard(piece)
-        if place == self._length:
-            self._pieces[piece].append(record)
-            self._length += 1
-        else:
-            self._pieces[piece][place % _PIECE] = record
+        elif number not in self._own:
+            self._pieces[number] = self._pieces[number].copy()
+        self._own.add(number)
+        self._pieces[number][at : at + 1] = [record]
 
 
 def records_of(
