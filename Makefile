@@ -29,6 +29,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.with-test ## a search on the digits data, in about a minute
+	@mkdir -p demo-output # Prefect makes its folder there, but no folder above it
 	@PREFECT_HOME="$${PREFECT_HOME:-$(CURDIR)/demo-output/prefect}" $(RUN) examples/01_digits.py
 
 test: $(VENV)/.with-test browser ## the whole test suite
