@@ -2,9 +2,11 @@
 
 Rule 1: a batch is submitted once all that it needs has ended; prefixes first, then the longest.
 Rule 2: only a window of batches is in flight, enough that no worker waits.
-Rule 3: a batch that the infrastructure lost is sent again, alone: Dask blames whatever a dying worker held.
-When workers die under it again it is cut into its leaves, and a leaf that takes its workers down is a failed
-candidate.
+Rule 3: a batch that the infrastructure lost is suspected: it is sent again to a process of its own, where a
+step that takes its process down costs its candidate only (decision 0021). So is what needs its outputs, and
+what else its failed candidates have to run.
+Rule 4: lost even so, it is sent again alone: Dask blames whatever a dying worker held. Then it is cut into
+its leaves, and a leaf that takes its workers down is a failed candidate.
 """
 
 from __future__ import annotations
@@ -90,6 +92,8 @@ class Dispatch:
         self.search, self.runner, self.tally = search, runner, tally
         self.window = 2 * slots + 2
         self._attempts: Counter = Counter()
+        self._suspected: set[int] = set()  # batches
+        self._harmful: set[int] = set()  # candidates that failed in a suspected batch
         self._alone: set[int] = set()
         self._ended: asyncio.Queue[tuple[Any, TuneFuture]] = asyncio.Queue()
         self._flight = Flight(runner, self._ended)
@@ -105,6 +109,8 @@ class Dispatch:
         ended: set[int] = set()
         outcomes: list[BatchOutcome] = []
         self.tally.planned += len(batches)
+        self._suspected.clear()
+        self._alone.clear()
         try:
             while waiting or len(self._flight):
                 self._submit_ready(waiting, ended)
@@ -117,6 +123,8 @@ class Dispatch:
                     self._lost(batch, outcome, waiting)
                     continue
                 ended.add(batch.index)
+                if batch.index in self._suspected:
+                    self._harmful.update(failure.row for failure in outcome.failures)
                 self.absorb(outcome)
                 outcomes.append(outcome)
                 self._continue(batch, outcome, waiting)
@@ -132,6 +140,8 @@ class Dispatch:
     def _continue(self, batch: Any, outcome: BatchOutcome, waiting: dict[int, Any]) -> None:
         more = self.rest(batch, outcome, 1 + max([batch.index, *waiting, *self._flight.flying]))
         waiting.update({piece.index: piece for piece in more})
+        if batch.index in self._suspected:
+            self._suspected.update(piece.index for piece in more)
         self.tally.planned += len(more)
 
     def absorb(self, outcome: BatchOutcome) -> None:
@@ -160,11 +170,14 @@ class Dispatch:
             self._submit(batch)
 
     def _submit(self, batch: Any) -> None:
+        if self._suspected.intersection(batch.after) or self._harmful.intersection(batch.rows):
+            self._suspected.add(batch.index)
+        isolated = batch.index in self._suspected
         self._flight.submit(
             batch.index,
             batch,
             run_batch,
-            {"label": batch.label, "order": order(self.search, batch)},
+            {"label": batch.label, "order": order(self.search, batch, isolated=isolated)},
             resources=batch.resources,
             priority=getattr(batch, "priority", 0),
         )
@@ -196,7 +209,7 @@ class Dispatch:
         self._attempts[key] += 1
         times = self._attempts[key]
         guilty = isinstance(cause, KilledWorker) and batch.index in self._alone
-        self._alone.add(batch.index)
+        (self._alone if batch.index in self._suspected else self._suspected).add(batch.index)
         if times < ATTEMPTS and not guilty:
             waiting[batch.index] = batch
         elif len(batch.leaves) > 1 and not batch.prefixes:
@@ -217,5 +230,6 @@ class Dispatch:
                 batch, index=start + offset, leaves=(leaf,), label=f"{batch.label} · alone"
             )
             waiting[piece.index] = piece
+            self._suspected.add(piece.index)
             self._alone.add(piece.index)
         self.tally.planned += len(batch.leaves)

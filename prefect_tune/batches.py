@@ -56,6 +56,11 @@ class Batch:
     budget: float | None = None
     refit: bool = False
 
+    @property
+    def rows(self) -> frozenset[int]:
+        """The candidates of its leaves."""
+        return frozenset(row for row, _ in self.leaves)
+
 
 class Planner:
     """Groups what must run into task runs.

@@ -100,6 +100,11 @@ class RoundBatch:
     after: ClassVar[tuple[int, ...]] = ()
     refit: ClassVar[bool] = False
 
+    @property
+    def rows(self) -> frozenset[int]:
+        """The candidates of its units."""
+        return frozenset(unit.row for unit in self.leaves)
+
 
 class Pace:
     """What a unit of training and a score have taken so far, in seconds."""

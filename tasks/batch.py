@@ -59,15 +59,21 @@ def run_batch(label: str, order: bytes) -> State:
     return Completed(data=outcome)
 
 
-def evaluate(search: SearchFile, batch: Batch | RoundBatch) -> BatchOutcome:
-    """What the batch gives; under limits in a process of its own, but for the refit, which has none."""
+def evaluate(search: SearchFile, batch: Batch | RoundBatch, isolated: bool = False) -> BatchOutcome:
+    """What the batch gives; under limits in a process of its own, but for the refit, which has none.
+
+    Args:
+        isolated: whether it runs in a process of its own even without limits.
+    """
     refits = batch.refit or any(isinstance(unit, ModelUnit) for unit in batch.leaves)
-    return evaluate_isolated(search, batch) if search.limits and not refits else evaluate_batch(search, batch)
+    if refits or not (isolated or search.limits):
+        return evaluate_batch(search, batch)
+    return evaluate_isolated(search, batch)
 
 
-def order(search: SearchFile, batch: Batch | RoundBatch) -> bytes:
-    """A batch of a search, as the parameter of its task run."""
-    return pickle.dumps((search, batch))
+def order(search: SearchFile, batch: Batch | RoundBatch, *, isolated: bool = False) -> bytes:
+    """A batch of a search, as the parameter of its task run: the arguments of `evaluate`."""
+    return pickle.dumps((search, batch, isolated))
 
 
 def publish(

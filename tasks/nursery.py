@@ -131,7 +131,7 @@ class Nursery:
         """It is gone: its children, who end too, do so at once, and those that were asked for never begin."""
         for child in [*self._living.values(), *self._asked]:
             child.kill()
-            child.returncode = -signal.SIGKILL
+            child.returncode, child.bereft = -signal.SIGKILL, True
         self._living.clear()
         self._asked.clear()
         self.close()
@@ -142,11 +142,13 @@ class Nursling:
 
     Attributes:
         returncode: as there, None while it lives.
+        bereft: whether it was ended because its nursery was gone.
     """
 
     def __init__(self, nursery: Nursery) -> None:
         self._nursery, self._pid, self._end = nursery, 0, 0
         self.returncode: int | None = None
+        self.bereft = False
 
     @property
     def pid(self) -> int:

@@ -17,7 +17,7 @@ import psutil
 
 from prefect_tune.errors import InfrastructureError
 from prefect_tune.tasks.isolation.limits import held_by
-from prefect_tune.tasks.nursery import Nursery
+from prefect_tune.tasks.nursery import Nursery, Nursling
 
 LOOK = 0.1
 """Seconds between two looks at memory, time and whether the work is still wanted."""
@@ -57,6 +57,11 @@ class Cell:
     def alive(self) -> bool:
         """Whether it can be told anything."""
         return self._process.poll() is None and not self._connection.closed
+
+    @property
+    def bereft(self) -> bool:
+        """Whether it has ended because what had forked it was gone: nothing that it did."""
+        return isinstance(self._process, Nursling) and self._process.bereft
 
     def asked(self, message: Any) -> Iterator[Any]:
         """What it says to the message, as it comes, and None whenever it is time to look at its limits."""

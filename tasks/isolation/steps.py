@@ -3,7 +3,9 @@
 Rule 1: the cell does one candidate and fold at a time; what it is at when it is killed is all that is lost.
 Rule 2: a step that was stopped has failed, for all candidates that need it; this worker does not try it again
 in the same run.
-Rule 3: what happens while nothing of the user's runs is nobody's fault: it is tried once more.
+Rule 3: what happens while nothing of the user's runs is nobody's fault, nor is the end of what forks cells:
+it is tried once more.
+Rule 4: without a limit of its own a step may take what its worker may, if that is known.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+
+import distributed
 
 from prefect_tune.batches import Batch
 from prefect_tune.errors import InfrastructureError
@@ -30,11 +34,11 @@ _local = threading.local()
 
 
 class _Broken(Exception):
-    """The cell is gone; at which step, and why."""
+    """The cell is gone; at which step, why, and whether what had forked it was gone first."""
 
-    def __init__(self, place: str | None, why: str) -> None:
-        super().__init__(place, why)
-        self.place, self.why = place, why
+    def __init__(self, place: str | None, why: str, bereft: bool = False) -> None:
+        super().__init__(place, why, bereft)
+        self.place, self.why, self.bereft = place, why, bereft
 
 
 def evaluate_isolated(search: SearchFile, batch: Batch | RoundBatch) -> BatchOutcome:
@@ -67,7 +71,7 @@ def _evaluated(search: SearchFile, part: Batch | RoundBatch, *, last: bool) -> B
         try:
             return _answer(_cell(), Ask(search, part, dict(stopped), last), search.limits)
         except _Broken as broken:
-            if broken.place is not None:
+            if broken.place is not None and (attempts or not broken.bereft):
                 stopped[broken.place] = broken.why
                 continue
             attempts += 1
@@ -122,7 +126,7 @@ def _last_message(cell: Cell, ask: Ask, limits: StepLimits) -> Ended | Raised:
                 cell.kill()
                 raise _Broken(at.place if at else None, why)
     except GONE as error:
-        raise _Broken(at.place if at else None, cell.epitaph()) from error
+        raise _Broken(at.place if at else None, cell.epitaph(), cell.bereft) from error
     raise AssertionError("a cell is asked until it has answered")
 
 
@@ -134,6 +138,18 @@ def _breach(cell: Cell, at: At | None, seconds: float, limits: StepLimits) -> st
         return ""
     if limits.seconds is not None and seconds > limits.seconds:
         return f"it took longer than step_seconds={limits.seconds:g}"
-    if limits.memory is not None and (used := cell.memory() - at.held) > limits.memory:
-        return f"it took {used >> 20} MiB; step_memory is {limits.memory >> 20} MiB"
+    most, name = (
+        (limits.memory, "step_memory is") if limits.memory else (_workers_memory(), "its worker may have")
+    )
+    if most and (used := cell.memory() - at.held) > most:
+        return f"it took {used >> 20} MiB; {name} {most >> 20} MiB"
     return ""
+
+
+def _workers_memory() -> int:
+    """Bytes that the Dask worker of this thread may have, 0 where nobody has said."""
+    try:
+        manager = distributed.get_worker().memory_manager
+    except ValueError:  # this is no worker
+        return 0
+    return int(manager.memory_limit or 0)

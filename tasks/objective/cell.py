@@ -3,7 +3,8 @@
 Rule 1: a worker has at most one cell per thread, kept between jobs; a cell is killed when a job takes too
 long, takes too much memory or is no longer wanted, and another one is started for the next job.
 Rule 2: a job goes to the cell that holds its trial's generator, if there is one.
-Rule 3: whatever happens to the cell is the outcome of the job, never an exception of the worker.
+Rule 3: whatever happens to the cell is the outcome of the job, never an exception of the worker. Only where
+what forks cells is gone, and the cell with it, the job is tried once more.
 Rule 4: a trial that another search is just training is waited for before its cell is asked and its time runs;
 the cell then finds what the other has left.
 """
@@ -48,6 +49,9 @@ def _run(ask: Ask, told: Callable[[Reported], None], threads: int) -> JobOutcome
     cell = _take(ask.job.chain.key, threads)
     try:
         outcome = cell.run(ask, told)
+        if outcome.fault is Fault.CRASHED and cell.bereft:
+            cell = TrialCell()
+            outcome = cell.run(ask, told)
         waits = outcome.fault is None and not outcome.ended and not ask.job.last
         cell.holds = ask.job.chain.key if waits else ""
         return outcome

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
 
@@ -40,15 +41,19 @@ class Stump(ClassifierMixin, BaseEstimator):
         log: the file.
         pause: seconds that a fit takes.
         dies: value of `threshold` at which fit kills its process, `times` times.
+        far: whether it kills the worker even from a process of its own.
     """
 
-    def __init__(self, column=0, threshold=0.0, log="", pause=0.0, dies=None, times=1):
+    def __init__(self, column=0, threshold=0.0, log="", pause=0.0, dies=None, times=1, far=False):
         self.column, self.threshold, self.log = column, threshold, log
-        self.pause, self.dies, self.times = pause, dies, times
+        self.pause, self.dies, self.times, self.far = pause, dies, times, far
 
     def fit(self, X, y):
         if self.threshold == self.dies and sum("dies" in line for line in lines(Path(self.log))) < self.times:
             note(self.log, f"dies {where()}")
+            if self.far and where() == str(os.getpid()):  # the worker has started what forks such processes
+                psutil.Process(os.getppid()).parent().kill()
+                time.sleep(60)
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(self.pause)
         self.classes_ = np.unique(y)
@@ -59,6 +64,17 @@ class Stump(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         return np.where(X[:, self.column] > self.threshold, self.above_, 0)
+
+
+class Glutton(Stump):
+    """A `Stump` that takes all memory it can get where `threshold` is `dies`."""
+
+    def fit(self, X, y):
+        taken = []
+        while self.threshold == self.dies:
+            taken.append(b"x" * (16 << 20))
+            time.sleep(0.02)
+        return super().fit(X, y)
 
 
 class Noted(TransformerMixin, BaseEstimator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 from distributed import Nanny, Scheduler
@@ -33,7 +35,7 @@ from .conftest import _MARK, Script
 
 # The workers import it, too: they get this process's path.
 sys.path.append(str(Path(__file__).parent))
-from counted import Noted, Stump, lines
+from counted import Glutton, Noted, Stump, lines
 
 pytestmark = pytest.mark.cluster
 
@@ -254,11 +256,32 @@ def test_killed_worker_costs_nothing_but_time(workers: str, tmp_path: Path) -> N
     assert sum("dies" in line for line in lines(log)) == 1
 
 
-@pytest.mark.faults
-def test_deadly_candidate_fails_alone(served_api: str, tmp_path: Path) -> None:
-    """A candidate that takes down every worker it gets is a failed one; the others have their scores."""
+def test_deadly_candidate_fails_alone(workers: str, tmp_path: Path) -> None:
+    """A candidate that takes its process down is failed, with the signal; the others have their scores.
+
+    A fold costs the two workers that Dask gives it, and one process of its own.
+    """
     log = tmp_path / "fits.log"
-    stump, grid = Stump(log=str(log), dies=3.0, times=1000), {"threshold": [1.0, 3.0, 5.0]}
+    stump = Stump(log=str(log), dies=3.0, times=1000)
+    search = GridSearchCV(stump, GRID, cv=3, cluster=workers, store=tmp_path / "store", refit=False)
+    with pytest.warns(FitFailedWarning, match="6 fits failed out of a total of 18"):
+        search.fit(X, y)
+    table, own = search.cv_results_["mean_test_score"], expected(Stump())
+    bad = [row for row, params in enumerate(search.cv_results_["params"]) if params["threshold"] == 3.0]
+    assert [row for row, score in enumerate(table) if np.isnan(score)] == bad
+    assert all(table[row] == own[row] for row in range(len(own)) if row not in bad)
+    failures = search.search_result_.failures
+    assert {failure.candidate for failure in failures} == set(bad)
+    assert all("its process was ended by SIGKILL" in failure.cause for failure in failures), failures
+    died = sum("dies" in line for line in lines(log))
+    assert 6 < died <= 3 * 6, "it was tried in workers first, and at most twice on each fold"
+
+
+@pytest.mark.faults
+def test_candidate_that_kills_workers_from_afar_fails_alone(served_api: str, tmp_path: Path) -> None:
+    """A candidate that takes down the worker even from a process of its own is given up."""
+    log = tmp_path / "fits.log"
+    stump, grid = Stump(log=str(log), dies=3.0, times=1000, far=True), {"threshold": [1.0, 3.0, 5.0]}
     cv = model_selection.ShuffleSplit(1, random_state=0)
     with pytest.warns(FitFailedWarning, match="1 fits failed out of a total of 3"):
         search = GridSearchCV(stump, grid, cv=cv, n_jobs=3, store=tmp_path / "store", refit=False).fit(X, y)
@@ -266,21 +289,43 @@ def test_deadly_candidate_fails_alone(served_api: str, tmp_path: Path) -> None:
     own = model_selection.GridSearchCV(Stump(log="/dev/null"), grid, cv=cv, refit=False).fit(X, y)
     assert np.isnan(table[1])
     assert [table[0], table[2]] == [own.cv_results_["mean_test_score"][i] for i in (0, 2)]
-    assert {failure.candidate for failure in search.search_result_.failures} == {1}
+    (failure,) = search.search_result_.failures
+    assert (failure.candidate, "the workers that ran it were lost" in failure.cause) == (1, True)
 
 
 # --- wherever it runs -------------------------------------------------------------------------------------
+
+QUIET = {"dashboard": False, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1", "port": 0}
+WORKER = {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1", "dashboard_address": None}
+
+
+@pytest.mark.faults
+def test_memory_of_the_worker_is_the_limit(served_api: str, tmp_path: Path) -> None:
+    """A candidate for whose memory Dask has ended a worker may not take more in a process of its own."""
+    options = {**WORKER, "memory_limit": "700 MiB"}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        SpecCluster(
+            workers={"small": {"cls": Nanny, "options": options}},
+            scheduler={"cls": Scheduler, "options": QUIET},
+        ) as small,
+    ):
+        glutton, grid = Glutton(log=str(tmp_path / "fits.log"), dies=3.0), {"threshold": [1.0, 3.0]}
+        search = GridSearchCV(glutton, grid, cv=2, cluster=small, store=tmp_path / "store", refit=False)
+        with pytest.warns(FitFailedWarning, match="2 fits failed out of a total of 4"):
+            search.fit(X, y)
+    causes = [(failure.candidate, failure.cause) for failure in search.search_result_.failures]
+    assert [row for row, _ in causes] == [1, 1]
+    assert all(re.search(r"it took \d+ MiB; its worker may have 700 MiB", why) for _, why in causes), causes
 
 
 @pytest.fixture(scope="module")
 def uneven(served_api: str) -> Iterator[SpecCluster]:
     """A user's own cluster: two worker processes, of which one has the resource GPU."""
-    quiet = {"dashboard": False, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
-    options = {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1", "dashboard_address": None}
-    plain = {"cls": Nanny, "options": {**options, "name": "plain"}}
-    gpu = {"cls": Nanny, "options": {**options, "name": "gpu", "resources": {"GPU": 1}}}
+    plain = {"cls": Nanny, "options": {**WORKER, "name": "plain"}}
+    gpu = {"cls": Nanny, "options": {**WORKER, "name": "gpu", "resources": {"GPU": 1}}}
     with SpecCluster(
-        workers={"plain": plain, "gpu": gpu}, scheduler={"cls": Scheduler, "options": {"port": 0, **quiet}}
+        workers={"plain": plain, "gpu": gpu}, scheduler={"cls": Scheduler, "options": QUIET}
     ) as cluster:
         yield cluster
 

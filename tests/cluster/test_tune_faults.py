@@ -41,11 +41,14 @@ def workers(served_api: str) -> Iterator[str]:
     close_default_clusters()
 
 
-@pytest.mark.parametrize("epoch", [1, pytest.param(5, marks=pytest.mark.faults)])
-def test_killed_worker_costs_one_stretch(epoch: int, workers: str, tmp_path: Path) -> None:
-    """A worker that dies under an objective: the stretch is trained again, and every trial ends."""
+@pytest.mark.parametrize(
+    ("victim", "epoch"),
+    [("worker", 1), pytest.param("worker", 5, marks=pytest.mark.faults), ("nursery", 5)],
+)
+def test_killed_worker_costs_one_stretch(victim: str, epoch: int, workers: str, tmp_path: Path) -> None:
+    """A worker that dies under an objective, or what forks its processes: the stretch is trained again."""
     log = tmp_path / "log"
-    space = {**SPACE, "log": str(log), "dies": epoch}
+    space = {**SPACE, "log": str(log), "dies": epoch, "victim": victim}
     result = tune(train, space, cluster=workers, store=str(tmp_path / "store"), **ASKED)
     assert Path(f"{log}.died").exists()
     assert len(result) == 8

@@ -25,6 +25,17 @@ def _deaf() -> None:
     time.sleep(3600)
 
 
+def _bereft(times: int) -> None:
+    if _noted("is bereft") <= times:
+        os.kill(os.getppid(), signal.SIGKILL)  # what has forked this process, which ends with it
+        time.sleep(3600)
+
+
+def _noted(harm: str) -> int:
+    with open(os.environ[NOTES], encoding="utf-8") as file:
+        return file.read().splitlines().count(harm)
+
+
 HARM = {
     "nothing": lambda: None,
     "sleeps": lambda: time.sleep(3600),
@@ -32,6 +43,8 @@ HARM = {
     "hoards": _hoard,
     "segfaults": lambda: ctypes.string_at(0),
     "leaves": lambda: os._exit(0),
+    "is bereft": lambda: _bereft(1),
+    "is bereft again": lambda: _bereft(1000),
 }
 
 

@@ -41,6 +41,7 @@ from prefect_tune import (
 from prefect_tune.errors import UserError
 from prefect_tune.tasks.isolation import cell, steps
 from prefect_tune.tasks.isolation.limits import At, StepLimits, Stopped, held_by
+from prefect_tune.tasks.nursery import FORKS
 
 X, y = load_iris(return_X_y=True)
 LIMITS = StepLimits(seconds=2.0)
@@ -100,6 +101,16 @@ def test_harm_costs_its_candidate(where: str, harm: str, cause: str, tmp_path: P
     assert ran.table["mean_test_score"][0] == pytest.approx(1 / 3)
     assert np.isnan(ran.table["mean_test_score"][1])
     assert noted(notes)[harm] == 2, "once on each fold"
+
+
+@pytest.mark.skipif(not FORKS, reason="cells are not forked on this system")
+def test_end_of_what_forks_cells_is_nobodys_fault(tmp_path: Path, notes: Path) -> None:
+    """A step is run again whose process went with what had forked it; a second time it has failed."""
+    ran = run(Odd(), {"fits": ["nothing", "is bereft", "is bereft again"]}, tmp_path, limits=ROOMY)
+    assert {failure.candidate for failure in ran.failures} == {2}, ran.failures
+    assert ran.table["mean_test_score"][:2] == pytest.approx([1 / 3, 1 / 3])
+    assert noted(notes)["is bereft"] == 3, "one more for the first of two folds"
+    assert noted(notes)["is bereft again"] == 4, "two for each fold"
 
 
 def test_shared_step_is_tried_once(tmp_path: Path, notes: Path) -> None:

@@ -14,9 +14,9 @@ CAUSES = {
     "huge": "ValueError: x+",
 }
 DEADLY = {
-    "segfault": "SIGSEGV|signal 11|workers? .*(lost|died)|KilledWorker",
-    "abort": "SIGABRT|signal 6|workers? .*(lost|died)|KilledWorker",
-    "exit 0": "exit|ended|workers? .*(lost|died)|KilledWorker",
+    "segfault": "its process was ended by SIGSEGV",
+    "abort": "its process was ended by SIGABRT",
+    "exit 0": "its process exited with code 0",
 }
 ENDLESS = {
     "sleep": "trial_seconds=3",

@@ -17,7 +17,7 @@ from prefect_tune.batches import Batch
 from prefect_tune.flows.dispatch import Dispatch, Tally
 from prefect_tune.identity.encode import digest
 from prefect_tune.store import Record
-from prefect_tune.tasks.outcome import BatchOutcome
+from prefect_tune.tasks.outcome import BatchOutcome, FailedLeaf
 
 Leaf = tuple[int, int]
 
@@ -30,7 +30,8 @@ class Scenario:
         seed: of the story.
         prefixes: steps that several batches need; each needs the one before with even chance.
         sizes: leaves of each batch.
-        poison: leaves that take their workers down.
+        poison: leaves that take their process down, which need not be their worker.
+        stubborn: those of them that take their worker down from any process.
         slots: workers.
     """
 
@@ -38,6 +39,7 @@ class Scenario:
     prefixes: int
     sizes: tuple[int, ...]
     poison: frozenset[Leaf]
+    stubborn: frozenset[Leaf] = frozenset()
     slots: int = 2
     faults: Faults = NONE
     kind: str = "grid"
@@ -67,11 +69,13 @@ def scenario_of(seed: int) -> Scenario:
     rate = lambda most=0.3: draw.random() * most if draw.random() < 0.5 else 0.0  # noqa: E731
     sizes = tuple(draw.randint(1, 4) for _ in range(draw.randint(1, 6)))
     leaves = [(number, i) for number, size in enumerate(sizes) for i in range(size)]
+    poison = [leaf for leaf in leaves if draw.random() < draw.choice([0.0, 0.0, 0.2])]
     return Scenario(
         seed=seed,
         prefixes=draw.randint(0, 3),
         sizes=sizes,
-        poison=frozenset(leaf for leaf in leaves if draw.random() < draw.choice([0.0, 0.0, 0.2])),
+        poison=frozenset(poison),
+        stubborn=frozenset(leaf for leaf in poison if draw.random() < 0.3),
         slots=draw.randint(1, 4),
         faults=Faults(
             kills=draw.choice([0, 1, 3]),
@@ -92,15 +96,20 @@ class Grid(Dispatch):
         runner: Any = Runner(story.fleet, life, self._ask)
         super().__init__(SimpleNamespace(), runner, story.scenario.slots, Tally())  # type: ignore[arg-type]
         self.scores: dict[Leaf, float] = {}
+        self.failed: set[Leaf] = set()
         self.condemned: set[Leaf] = set()
 
     def _ask(self, label: str, order: Any) -> Any:
-        batch = order[1]
-        return SimpleNamespace(label=label, name=(batch.leaves, batch.prefixes), batch=batch)
+        _, batch, isolated = order
+        name = (batch.leaves, batch.prefixes)
+        return SimpleNamespace(label=label, name=name, batch=batch, isolated=isolated)
 
     def absorb(self, outcome: BatchOutcome) -> None:
-        for place, record in zip(outcome.done, outcome.records, strict=False):
+        failed = {(failure.row, failure.fold) for failure in outcome.failures}
+        scored = [place for place in outcome.done if place not in failed]
+        for place, record in zip(scored, outcome.records, strict=True):
             self.scores[place] = record.values["score"]
+        self.failed |= failed
         self.tally.count(outcome)
 
     def condemn(self, leaf: Any, cause: BaseException) -> None:
@@ -112,7 +121,7 @@ class Story:
     """One grid search, whatever happens.
 
     Attributes:
-        table: leaf -> its score in hex, `lost` where it takes its workers down.
+        table: leaf -> its score in hex, `failed` where it takes its process down, `lost` where its workers.
     """
 
     scenario: Scenario
@@ -153,8 +162,9 @@ class Story:
         grid.scores |= {keys[key]: record.values["score"] for key, record in found.items()}
         await grid.run(self.scenario.batches(set(grid.scores)))
         check(not grid.condemned & grid.scores.keys(), "a leaf has a score and was given up")
-        lost = dict.fromkeys(grid.condemned, "lost")
-        return dict(sorted({leaf: score.hex() for leaf, score in grid.scores.items()}.items())) | lost
+        check(not grid.failed & grid.scores.keys(), "a leaf has a score and has failed")
+        bad = dict.fromkeys(grid.failed, "failed") | dict.fromkeys(grid.condemned, "lost")
+        return dict(sorted({leaf: score.hex() for leaf, score in grid.scores.items()}.items())) | bad
 
     def _work(self, run: Run, store: Store) -> BatchOutcome:
         """What a worker does with a batch."""
@@ -167,13 +177,25 @@ class Story:
             record = store.get(self._key(leaf), SCOPE)
             if record is None:
                 if leaf in self.scenario.poison:
-                    raise Death
+                    self._harm(leaf, run, outcome)
+                    continue
                 self._did(leaf, run)
                 record = Record(key=self._key(leaf), kind="score", values={"score": self._score(leaf)})
             outcome.done.append(leaf)
             outcome.records.append(record)
         store.put_pack(outcome.records, SCOPE)
         return outcome
+
+    def _harm(self, leaf: Leaf, run: Run, outcome: BatchOutcome) -> None:
+        """A leaf takes its process down: a worker, or a cell that was given it alone.
+
+        Raises:
+            Death: of the worker.
+        """
+        if leaf in self.scenario.stubborn or not run.ask.isolated:
+            raise Death
+        outcome.done.append(leaf)
+        outcome.failures.append(FailedLeaf(row=leaf[0], fold=leaf[1], cause="its process was ended"))
 
     def _did(self, what: Any, run: Run) -> None:
         self.fleet.unit(run)
@@ -189,10 +211,11 @@ class Story:
         return int.from_bytes(digest("score", list(leaf))[:6], "little") / 2**48
 
     def _judge(self) -> None:
-        """Each leaf has its own score, those that take workers down have none, and nobody else suffers."""
+        """Each leaf has its own score, those that take processes down have none, and nobody else suffers."""
         assert self.table is not None
+        poison, stubborn = self.scenario.poison, self.scenario.stubborn
         expected = {
-            leaf: "lost" if leaf in self.scenario.poison else self._score(leaf).hex()
+            leaf: "lost" if leaf in stubborn else "failed" if leaf in poison else self._score(leaf).hex()
             for leaf in self._leaves()
         }
         check(self.table == expected, f"{self.table} is not {expected}")

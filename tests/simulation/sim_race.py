@@ -307,7 +307,7 @@ class Story:
         return board.histories
 
     def _ask(self, label: str, order: Any) -> Any:
-        _, batch = order
+        _, batch, _ = order
         name = (batch.leaves, batch.index)
         return SimpleNamespace(label=label, name=name, batch=batch, world=self.world)
 
