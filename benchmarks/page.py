@@ -2,8 +2,8 @@
 
     python benchmarks/page.py [--sizes usual] [--only grid adaptive tuners scale budgets] [--kept FOLDER]
 
-Each runs in a process of its own and leaves its measurements as JSON, and the lines that it printed, in the
-folder of what is kept; the page is made of what lies there, so that one that did not run keeps its part.
+Each runs in a process of its own and leaves its measurements as JSON in the folder of what is kept; the page
+and its picture are made of what lies there, so that one that did not run keeps its part.
 Sizes are `quick` (some ten minutes, for a look, not for publishing), `usual` (less than an hour) or `all`:
 every case, at the size that the README has (hours).
 """
@@ -11,6 +11,7 @@ every case, at the size that the README has (hours).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -21,12 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from page_plot import draw_ratios
+from page_tables import LINES, TABLES
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+PICTURE = Path("images") / "benchmarks.png"  # beside the page
 LIMITS = (
     "Wall times are of a shared machine; systems that are compared took turns in one run, so their ratios "
-    "hold where seconds do not. A *bound* is what no engine can beat there: the distinct work alone on so "
-    "many cores, the longest chain, or the raw speed of the hash."
+    "hold where seconds do not. A ratio above 1 means that prefect-tune is better. A *bound* is what no "
+    "engine can beat there: the distinct work alone on so many cores, the longest chain, or the raw speed "
+    "of the hash; *asked* is what was asked for."
 )
 
 
@@ -98,7 +104,6 @@ def run(name: str, sizes: str, kept: Path) -> None:
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     sys.stdout.write(done.stdout)
     about = {
-        "lines": [line for line in done.stdout.splitlines() if line.startswith("(")],
         "command": " ".join([f"python benchmarks/{asked.script}", *arguments]),
         "when": datetime.date.fromtimestamp(began).isoformat(),
         "minutes": round((time.time() - began) / 60, 1),
@@ -112,16 +117,36 @@ def section(name: str, kept: Path) -> str:
     title = BENCHMARKS[name].title
     try:
         about: dict[str, Any] = json.loads((kept / f"{name}.about.json").read_text(encoding="utf-8"))
-        machine = json.loads((kept / f"{name}.json").read_text(encoding="utf-8"))["machine"]
+        found = measured(name, kept)
     except FileNotFoundError:
         return f"## {title}\n\nNot run yet: `python benchmarks/{BENCHMARKS[name].script}`.\n"
+    machine = found["machine"]
     versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items() if number)
     head = (
         f"`{about['command']}`, {about['when']}, {about['minutes']} minutes, load {about['load']} at its "
         f"end: {machine['cores']} cores, Python {machine['python']}, {versions}."
     )
-    lines = "\n".join(f"- {line}" for line in about["lines"])
-    return f"## {title}\n\n{head}\n\n{lines}\n"
+    return f"## {title}\n\n{head}\n\n{TABLES[name](found)}\n"
+
+
+def measured(name: str, kept: Path) -> dict[str, Any]:
+    """The measurements of that benchmark.
+
+    Raises:
+        FileNotFoundError: it has not run.
+    """
+    found: dict[str, Any] = json.loads((kept / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def draw(kept: Path, picture: Path) -> None:
+    """Nothing; the picture of the ratios of what ran beside others is there."""
+    lines = []
+    for name, of in LINES.items():
+        with contextlib.suppress(FileNotFoundError):
+            lines += [line for line in of(measured(name, kept)) if line.peer]
+    if lines:
+        draw_ratios(lines, picture)
 
 
 def page(kept: Path) -> str:
@@ -131,8 +156,14 @@ def page(kept: Path) -> str:
         "# Benchmarks\n\nMade by `make bench`, which takes less than an hour and writes this page; "
         '`make bench ARGS="--sizes all"` has every case in full, in hours. '
         "The [README](../README.md#figures) has the figures that matter most, with what limits them.\n\n"
-        f"{LIMITS}\n\n{parts}"
+        f"{LIMITS}\n\n![How many times faster than others]({PICTURE})\n\n{parts}"
     )
+
+
+def publish(kept: Path, where: Path) -> None:
+    """Nothing; the page and its picture say what lies in the folder."""
+    where.write_text(page(kept), encoding="utf-8")
+    draw(kept, where.parent / PICTURE)
 
 
 def main() -> None:
@@ -143,14 +174,15 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md")
     asked = parser.parse_args()
     asked.kept.mkdir(parents=True, exist_ok=True)
-    failed = []
+    failed: list[str] = []
+    publish(asked.kept, asked.page)  # `--only` without a name: the page of what is kept
     for number, name in enumerate(asked.only, 1):
         print(f"[{number}/{len(asked.only)}] {BENCHMARKS[name].title}", flush=True)
         try:
             run(name, asked.sizes, asked.kept)
         except subprocess.CalledProcessError as error:
             failed.append(f"{name} (exit code {error.returncode})")
-        asked.page.write_text(page(asked.kept), encoding="utf-8")
+        publish(asked.kept, asked.page)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}; the page has the others")
 

@@ -5,20 +5,11 @@ from __future__ import annotations
 import doctest
 import importlib
 import math
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 ROWS = 1000
-
-
-@pytest.fixture
-def part(monkeypatch):
-    """Imports a module of the benchmark by its name."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module
 
 
 @pytest.fixture
