@@ -32,7 +32,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parent))
 
 import psutil
-from matrix import told
+from matrix import search, told
 from slopes import lines
 
 from prefect_tune.tasks.isolation.limits import held_by
@@ -116,7 +116,7 @@ class Endurance:
 
     def _search(self, kind: str, place: Path) -> dict[str, Any]:
         place.mkdir(exist_ok=True)
-        return told(kind, place, n_workers=2)
+        return told(kind, search(kind, place, n_workers=2))
 
     def step(self, number: int) -> None:
         """One search with its fault.

@@ -4,7 +4,8 @@
 
 Reads orders from its standard input, one line of JSON each, and answers with the process id:
 {"kind": …, "folder": …, "number": …, "api": …, "mark": …, "failpoint": …, "limits": …, "options": {…}}.
-The process writes FOLDER/NUMBER.json when the search has ended, well or with an error of ours.
+The process makes FOLDER/NUMBER.searched when the search has ended well, and FOLDER/NUMBER.json of what it
+came to, or of an error of ours.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parent))
 
 import distributed  # noqa: F401 - imported here, once
-from matrix import told
+from matrix import search, told
 
 from prefect_tune import errors, grid_search, hyperband_search, successive_halving_search, tune  # noqa: F401
 from prefect_tune.store import failpoints
@@ -40,7 +41,9 @@ def carry_out(order: dict[str, Any]) -> None:
     failpoints.arm(order.get("failpoint"))
     try:
         with api_settings(order["api"]):
-            found = told(order["kind"], folder, **order["options"])
+            result = search(order["kind"], folder, **order["options"])
+            (folder / f"{order['number']}.searched").touch()
+            found = told(order["kind"], result)
     except errors.TuneError as error:
         found = {"error": type(error).__name__, "text": str(error)}
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

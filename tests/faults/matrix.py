@@ -89,9 +89,8 @@ _GRID = (*(f"split{fold}_test_score" for fold in range(4)), "rank_test_score")
 _ADAPTIVE = ("partial_fit_calls", "test_score", "rank_test_score")
 
 
-def told(kind: str, folder: Path, **options: Any) -> dict[str, Any]:
-    """What became of a search, as JSON."""
-    result = search(kind, folder, **options)
+def told(kind: str, result: Any) -> dict[str, Any]:
+    """What became of a search, as JSON; its best model is loaded for that."""
     if kind == "tune":
         failures = [[t.config["x"], t.error] for t in result if t.error]
         ran: Callable[[], Any] = lambda: result.cost.trained  # noqa: E731
