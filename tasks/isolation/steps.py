@@ -138,11 +138,10 @@ def _breach(cell: Cell, at: At | None, seconds: float, limits: StepLimits) -> st
         return ""
     if limits.seconds is not None and seconds > limits.seconds:
         return f"it took longer than step_seconds={limits.seconds:g}"
-    most, name = (
-        (limits.memory, "step_memory is") if limits.memory else (_workers_memory(), "its worker may have")
-    )
+    most = limits.memory or _workers_memory()
     if most and (used := cell.memory() - at.held) > most:
-        return f"it took {used >> 20} MiB; {name} {most >> 20} MiB"
+        whose = "step_memory is" if limits.memory else "its worker may have"
+        return f"it took {used >> 20} MiB; {whose} {most >> 20} MiB"
     return ""
 
 
