@@ -46,13 +46,14 @@ def high_water(pid: int) -> tuple[int, int]:
     return found["VmHWM"], found.get("RssAnon", 0)
 
 
-def role(command: list[str], parent: bool) -> str:
-    """What a process is to the search, by its command line."""
-    text = " ".join(command)
-    for word, name in (('"role": "server"', "API"), ('"role": "worker"', "worker")):  # see tasks/child.py
-        if word in text:
-            return name
-    return "driver" if parent else Path(command[0]).name if command else "?"
+def role(name: str, parent: bool) -> str:
+    """What a process is to the search, by the name that it gives itself (`tasks/child.py`).
+
+    >>> role("tune-worker", False), role("tune-server", False), role("python", True)
+    ('worker', 'API', 'driver')
+    """
+    own = name.removeprefix("tune-")
+    return "driver" if parent else {"server": "API"}.get(own, own)
 
 
 class Watch(threading.Thread):
@@ -83,8 +84,8 @@ class Watch(threading.Thread):
         try:
             peak, private = high_water(process.pid)
             entry = self.peaks.get(process.pid)
-            if entry is None or entry["looks"] < 20:  # a fresh process still has its parent's command line
-                name = role(process.cmdline(), process.pid == self.pid)
+            if entry is None or entry["looks"] < 20:  # a fresh process still has its parent's name
+                name = role(process.name(), process.pid == self.pid)
                 entry = self.peaks.setdefault(process.pid, {"peak": 0, "private": 0, "looks": 0})
                 entry["role"] = name
         except (OSError, psutil.Error):
