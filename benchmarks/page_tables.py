@@ -58,12 +58,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def times(ratio: float | None) -> str:
-    """A ratio as a cell.
+    """A ratio as a cell that does not break.
 
-    >>> times(2.345), times(None)
-    ('2.35 ×', '-')
+    >>> times(2.345).split(), times(None)
+    (['2.35', '×'], '-')
     """
-    return NONE if ratio is None else f"{ratio:.2g} ×" if ratio < 0.1 else f"{ratio:.3g} ×"
+    return NONE if ratio is None else f"{ratio:.{2 if ratio < 0.1 else 3}g}\u00a0×"
 
 
 def untitled(found: Found) -> str:

@@ -26,8 +26,8 @@ def test_a_row_for_each_peer(part: Part) -> None:
     page_tables = part("page_tables")
     assert doctest.testmod(page_tables).failed == 0
     assert [line.cells() for line in page_tables.grid_lines({"a": SEARCH})] == [
-        ("(a) a grid", "2.00 s", "scikit-learn 5.00 s", "2.5 ×", "1.50 s"),
-        ("(a) a grid", "2.00 s", "dask-ml 1.00 s", "0.5 ×", "1.50 s"),
+        ("(a) a grid", "2.00 s", "scikit-learn 5.00 s", "2.5\u00a0×", "1.50 s"),
+        ("(a) a grid", "2.00 s", "dask-ml 1.00 s", "0.5\u00a0×", "1.50 s"),
     ]
     assert list(page_tables.adaptive_lines({"machine": MACHINE})) == []
     assert list(page_tables.tuner_lines({})) == []
@@ -51,6 +51,6 @@ def test_page_keeps_what_did_not_run(part: Part, tmp_path: Path) -> None:
     said = (tmp_path / "page.md").read_text()
     assert "`python benchmarks/grid_search.py`, 2026-11-22, 1.0 minutes, load 0.5 at its end: 2 cores" in said
     assert "prefect 3.8.8." in said, "dask-ml was not installed"
-    assert "| (a) a grid | 2.00 s | dask-ml 1.00 s | 0.5 × | 1.50 s |" in said
+    assert "| (a) a grid | 2.00 s | dask-ml 1.00 s | 0.5\u00a0× | 1.50 s |" in said
     assert said.count("Not run yet") == len(page.BENCHMARKS) - 1
     assert (tmp_path / page.PICTURE).read_bytes().startswith(b"\x89PNG")
