@@ -1,6 +1,6 @@
 """The measurements of each benchmark as tables of the page: what was measured, beside what, and the bound.
 
-Rule 1: a ratio above 1 means that ours is better, in every table but the last, which has budgets.
+Rule 1: a ratio above 1 means that ours is better; of budgets it is ours over the reference, as they are set.
 Rule 2: what was not measured has no row; a system that was not there has a dash.
 """
 
@@ -71,6 +71,18 @@ def untitled(found: Found) -> str:
     return str(found["title"]).removesuffix(", GB/s")
 
 
+def against(peer: str, part: Found, ratio: float) -> Line:
+    """The line of a search that ran in turns with a peer's."""
+    return Line(
+        what=untitled(part),
+        ours=f"{part['median']['prefect-tune']:.2f} s",
+        beside=f"{peer} {part['median'][peer]:.2f} s",
+        ratio=ratio,
+        bound=f"{part['bound']:.2f} s",
+        peer=peer,
+    )
+
+
 # --- grid -------------------------------------------------------------------------------------------------
 
 
@@ -79,14 +91,7 @@ def grid_lines(found: Found) -> Iterator[Line]:
     for name in ("a-small", "a", "b", "c"):
         if part := found.get(name):
             for peer, ratio in part["ratio"].items():
-                yield Line(
-                    what=untitled(part),
-                    ours=f"{part['median']['prefect-tune']:.2f} s",
-                    beside=f"{peer} {part['median'][peer]:.2f} s",
-                    ratio=ratio,
-                    bound=f"{part['bound']:.2f} s",
-                    peer=peer,
-                )
+                yield against(peer, part, ratio)
     if part := found.get("d"):
         first = f"its first run {part['first']:.1f} s"
         yield Line(what=untitled(part), ours=f"{part['median']:.2f} s", beside=first)
@@ -114,14 +119,7 @@ def grid_lines(found: Found) -> Iterator[Line]:
 def adaptive_lines(found: Found) -> Iterator[Line]:
     """The lines of adaptive searches."""
     if part := found.get("a"):
-        yield Line(
-            what=untitled(part),
-            ours=f"{part['median']['prefect-tune']:.2f} s",
-            beside=f"dask-ml {part['median']['dask-ml']:.2f} s",
-            ratio=part["ratio"],
-            bound=f"{part['bound']:.2f} s",
-            peer="dask-ml",
-        )
+        yield against("dask-ml", part, part["ratio"])
     if part := found.get("b"):
         passes, score = part["passes_to_goal"], part["median_test"]
         yield Line(
